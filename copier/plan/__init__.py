@@ -1,0 +1,1 @@
+"""What will be done: pure functions and frozen data, no I/O."""

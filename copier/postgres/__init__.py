@@ -1,0 +1,1 @@
+"""The target: the only package that imports asyncpg."""

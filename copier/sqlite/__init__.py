@@ -1,0 +1,1 @@
+"""The source: the only package that imports aiosqlite."""

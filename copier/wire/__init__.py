@@ -1,0 +1,1 @@
+"""Bytes: casts, the binary COPY format and digests, no I/O."""
