@@ -1,0 +1,89 @@
+"""What happened: the document `--report` writes."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import orjson
+
+from copier.plan.model import ObjectNote
+
+Outcome = Literal["verified", "attention", "mismatch", "failed", "refused"]
+
+EXIT_CODES: dict[Outcome, int] = {"verified": 0, "failed": 1, "attention": 3, "mismatch": 4, "refused": 5}
+
+REJECTS_SHOWN = 100
+"""Rejects and mismatches listed in the document; all rejects are in the target's ledger."""
+
+
+@dataclass(slots=True)
+class TableReport:
+    """One table of the source that was copied, or should have been."""
+
+    source: str
+    target: str
+    source_rows: int = 0
+    copied_rows: int = 0
+    rejected_rows: int = 0
+    verified: Literal["content", "count"] | None = None
+    bytes: int = 0
+    seconds: float = 0.0
+    adjusted_values: dict[str, int] = field(default_factory=dict)
+    """Column -> values changed by its policy (null_if_empty, default, strip, ...)."""
+
+
+@dataclass(frozen=True, slots=True)
+class RejectReport:
+    """One row in the ledger's reject table. `value` is printable and shortened."""
+
+    table: str
+    key: str
+    column: str | None
+    value: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """One row that differs. `source` and `target` are printable values, None where the row is missing."""
+
+    table: str
+    key: str
+    column: str | None
+    source: str | None
+    target: str | None
+
+
+@dataclass(slots=True)
+class Report:
+    """The whole document. Every table and object of the source is in `tables` or `objects` exactly once."""
+
+    outcome: Outcome = "failed"
+    command: str = "full"
+    run: str | None = None
+    """Run id in the ledger."""
+    engine: str = "portable"
+    source: dict[str, Any] = field(default_factory=dict)
+    target: dict[str, Any] = field(default_factory=dict)
+    phases: list[dict[str, Any]] = field(default_factory=list)
+    tables: list[TableReport] = field(default_factory=list)
+    objects: list[ObjectNote] = field(default_factory=list)
+    rejects: list[RejectReport] = field(default_factory=list)
+    mismatches: list[Mismatch] = field(default_factory=list)
+    checks: list[dict[str, Any]] = field(default_factory=list)
+    """Preflight and verification checks: {"name", "ok", "detail", "hint"}."""
+    warnings: list[str] = field(default_factory=list)
+    error: dict[str, Any] | None = None
+    """{"type", "message", "hint", "table", "column", "key"} when outcome is failed or refused."""
+    peak_rss_bytes: int = 0
+    seconds: float = 0.0
+
+    @property
+    def exit_code(self) -> int:
+        """What the command ends with."""
+        return EXIT_CODES[self.outcome]
+
+    def to_json(self) -> bytes:
+        """Return the document as indented JSON."""
+        return orjson.dumps(asdict(self), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
