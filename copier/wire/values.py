@@ -1,0 +1,40 @@
+"""SQLite values outside the copy path: what the ledger keeps of a rejected row."""
+
+from __future__ import annotations
+
+from copier.plan.source import Value
+from copier.wire.cast import BrokenText
+
+
+def storage_class(value: Value) -> str:
+    """Return the SQLite storage class of a value."""
+    if value is None:
+        return "null"
+    if isinstance(value, int):
+        return "integer"
+    if isinstance(value, float):
+        return "real"
+    return "text" if isinstance(value, str | BrokenText) else "blob"
+
+
+def original_bytes(value: Value) -> bytes | None:
+    """Return a value's original bytes: text and blobs as stored, numbers as their text form."""
+    if value is None:
+        return None
+    if isinstance(value, bytes):
+        return bytes(value)
+    return value.encode() if isinstance(value, str) else repr(value).encode()
+
+
+def value_to_json(value: Value) -> list[str]:
+    """Return [storage class, text], exact: reals as hex floats, blobs and text JSON cannot hold as hex."""
+    kind = storage_class(value)
+    if value is None:
+        return [kind, ""]
+    if isinstance(value, float):
+        return [kind, value.hex()]
+    if isinstance(value, BrokenText):
+        return ["broken text", value.hex()]
+    if isinstance(value, bytes):
+        return [kind, value.hex()]
+    return [kind, str(value)]
