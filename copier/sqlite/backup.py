@@ -1,0 +1,242 @@
+"""A verified copy of the source, made with SQLite's online backup API while the application runs.
+
+Source: SQLite docs, "Using the SQLite Online Backup API".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import sqlite3
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from copier.errors import CopyFailed, PreflightError, UsageError
+from copier.sqlite.backup_source import BackupSource, count_all
+from copier.sqlite.connection import BUSY_TIMEOUT_S, connect, finish, query
+from copier.sqlite.explain import explain
+from copier.sqlite.header import journal_path
+from copier.sqlite.health import free_bytes, quick_check
+
+Progress = Callable[[int, int], None]
+"""Called in the event loop with pages done and pages in all."""
+
+MAX_RESTARTS = 3
+"""A write by somebody else makes SQLite begin the backup anew; after this often it is finished in one go, which keeps
+writers waiting until its end."""
+
+_HASH_STEP_BYTES = 8 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class BackupResult:
+    """What was written."""
+
+    path: Path
+    bytes: int
+    sha256: str
+    tables: dict[str, int]
+    """Rows of every table of the copy."""
+    source_changed: bool = False
+    """The source changed meanwhile, so that its row counts could not be compared with the copy's."""
+
+
+async def backup(
+    source: Path,
+    to: Path,
+    on_progress: Progress | None = None,
+    *,
+    pages_per_step: int = 1024,
+    throttle_s: float = 0.05,
+    busy_timeout_s: float = BUSY_TIMEOUT_S,
+) -> BackupResult:
+    """Copy `source` to the new file `to`, check the copy, and write `<to>.sha256` beside it (for `sha256sum -c`).
+
+    `throttle_s` is slept after a step while somebody else writes. In WAL mode the copy is of the state at its start and
+    nobody waits. Raises UsageError when `to` exists, SourceUnreadable, SourceBusy, PreflightError when `to` cannot be
+    written, CopyFailed when the disk fills up or the copy is not sound. The source is never changed; nothing is left at
+    `to` after an error.
+    """
+    source, to, partial = _check_paths(source, to)
+    try:
+        async with BackupSource(source, busy_timeout_s) as opened:
+            _require_space(source, opened.size_bytes, to)
+            try:
+                await _write(opened, partial, on_progress, pages_per_step, throttle_s)
+                rows = await _verify(partial, source)
+                changed = await opened.compare(rows)
+            except sqlite3.Error as error:
+                raise explain(error, source) from error
+        digest = await _sha256(partial)
+        _put_in_place(partial, to, digest)
+    finally:
+        _remove(partial)
+    return BackupResult(to, _size_bytes(to), digest, rows, changed)
+
+
+@dataclass(slots=True)
+class _Steps:
+    """Called on the connection's thread after each step: progress, throttling, and giving up."""
+
+    loop: asyncio.AbstractEventLoop
+    on_progress: Progress | None
+    throttle_s: float
+    pinned: bool
+    cancelled: bool = False
+    restarts: int = 0
+    _last_remaining: int | None = field(default=None)
+
+    def __call__(self, status: int, remaining: int, total: int) -> None:
+        if self.cancelled:
+            raise _Stopped
+        if self._last_remaining is not None and remaining > self._last_remaining:
+            self.restarts += 1
+            if self.restarts > MAX_RESTARTS:
+                raise _Stopped
+        self._last_remaining = remaining
+        if self.on_progress is not None:
+            self.loop.call_soon_threadsafe(self.on_progress, total - remaining, total)
+        if self.restarts and not self.pinned and remaining:
+            time.sleep(self.throttle_s)
+
+
+class _Stopped(Exception):
+    """Ends a backup from its progress callback."""
+
+
+async def _write(
+    source: BackupSource, partial: Path, on_progress: Progress | None, pages_per_step: int, throttle_s: float
+) -> None:
+    """Fill `partial`; after too many restarts once more, holding the source's read lock."""
+    loop = asyncio.get_running_loop()
+    while True:
+        steps = _Steps(loop, on_progress, throttle_s, pinned=source.pinned)
+        try:
+            return await _copy_pages(source, partial, steps, pages_per_step)
+        except _Stopped:
+            _remove(partial)
+            await source.pin()
+
+
+async def _copy_pages(source: BackupSource, partial: Path, steps: _Steps, pages_per_step: int) -> None:
+    _create(partial)
+    target = await connect(partial, "rw")
+    try:
+        # nobody sees this file before it is whole and synced
+        await query(target, "PRAGMA journal_mode = OFF")
+        await query(target, "PRAGMA synchronous = OFF")
+        work = asyncio.ensure_future(source.connection.backup(target, pages=pages_per_step, progress=steps, sleep=0.05))
+        try:
+            await asyncio.shield(work)
+        except asyncio.CancelledError:
+            steps.cancelled = True
+            with contextlib.suppress(_Stopped, sqlite3.Error):
+                await finish(work)
+            raise
+    except sqlite3.Error as error:
+        raise _write_error(error, partial) from error
+    finally:
+        await finish(target.close())
+
+
+def _write_error(error: sqlite3.Error, partial: Path) -> Exception:
+    name = getattr(error, "sqlite_errorname", "") or ""
+    if name.startswith(("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CANTOPEN")):
+        return CopyFailed(
+            f"the backup could not be written in {partial.parent}: {error}",
+            hint=f"{free_bytes(partial)} bytes are free there; make room, or give another --to",
+        )
+    return error
+
+
+async def _verify(partial: Path, source: Path) -> dict[str, int]:
+    """Run integrity_check on the copy; return the rows of its tables."""
+    copy = await connect(partial, "immutable")
+    try:
+        if problems := await quick_check(copy, deep=True):
+            raise CopyFailed(
+                f"the backup of {source} is damaged: {problems[0]}",
+                hint="run `PRAGMA integrity_check` on the source: it has the same damage, unless a disk fails",
+            )
+        return await count_all(copy)
+    finally:
+        await finish(copy.close())
+
+
+async def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+
+        def step() -> bool:
+            block = file.read(_HASH_STEP_BYTES)
+            digest.update(block)
+            return bool(block)
+
+        while await asyncio.to_thread(step):
+            pass
+        await asyncio.to_thread(os.fsync, file.fileno())
+    return digest.hexdigest()
+
+
+def _create(path: Path) -> None:
+    """Create an empty file, which SQLite takes for a new database; an error where there is one."""
+    try:
+        path.touch(mode=0o600, exist_ok=False)
+    except OSError as error:
+        raise PreflightError(
+            f"the backup cannot be written in {path.parent}: {os.strerror(error.errno or 0)}",
+            hint="give a --to in a directory this user can write",
+        ) from error
+
+
+def _remove(partial: Path) -> None:
+    for name in (partial, journal_path(partial)):
+        name.unlink(missing_ok=True)
+
+
+def _size_bytes(path: Path) -> int:
+    return path.stat().st_size
+
+
+def _check_paths(source: Path, to: Path) -> tuple[Path, Path, Path]:
+    """Return source, target and the name of the unfinished target; refuse a target that cannot be created."""
+    source, to = source.resolve(), to.absolute()
+    sums = to.with_name(to.name + ".sha256")
+    for name in (to, sums):
+        if name.exists() or name.is_symlink():
+            raise UsageError(f"{name} exists already", hint="give another --to, or remove that file first")
+    if not to.parent.is_dir():
+        raise UsageError(f"{to.parent} is not a directory", hint="create it first, or give another --to")
+    return source, to, to.with_name(f".{to.name}.{os.getpid()}.partial")
+
+
+def _require_space(source: Path, size_bytes: int, to: Path) -> None:
+    free = free_bytes(to)
+    if free < size_bytes:
+        raise PreflightError(
+            f"the backup of {source} needs {size_bytes} bytes, but {to.parent} has {free} free",
+            hint="make room, or give a --to on another disk",
+        )
+
+
+def _put_in_place(partial: Path, to: Path, digest: str) -> None:
+    """Give the copy its name, never over a file that appeared meanwhile, and write its checksum."""
+    try:
+        os.link(partial, to)
+    except FileExistsError:
+        raise UsageError(f"{to} exists already", hint="give another --to, or remove that file first") from None
+    except OSError:  # a file system without hard links
+        partial.rename(to)
+    # sha256sum escapes such names with a leading backslash
+    name = to.name.replace("\\", "\\\\").replace("\n", "\\n")
+    mark = "\\" if name != to.name else ""
+    to.with_name(to.name + ".sha256").write_text(f"{mark}{digest}  {name}\n")
+    directory = os.open(to.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
