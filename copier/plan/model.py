@@ -49,6 +49,8 @@ class ColumnPlan:
     """GENERATED ALWAYS AS (..) STORED expression; such a column is not copied, but it is verified."""
     collation: str | None = None
     """Name of a collation the DDL creates (see `Plan.collations`), or None."""
+    default_constant: str | None = None
+    """The source's default as text when it is a constant: what the policy `default` writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,10 @@ class IndexPlan:
     """Set when it is a constraint; its parts are then plain quoted columns."""
     columns: tuple[str, ...] = ()
     """Target column names when every part is a plain column, else ()."""
+    detail: str = ""
+    """What changed on the way from SQLite, for the report; '' when nothing did."""
+    source_kind: Literal["", "primary key", "unique", "index"] = ""
+    """What it was in SQLite, for the report; '' for one that SQLite did not have."""
 
 
 @dataclass(frozen=True, slots=True)

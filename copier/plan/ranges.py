@@ -1,9 +1,9 @@
 """Which key ranges of a table are still to be copied.
 
-A table is read in key order and cut into chunks. Each chunk covers the keys `after < key <= last` and has a rank: a list
-of integers whose lexicographic order is the key order. The first reading gives ranks [1], [2], ... Writers finish out of
-order, so a killed run leaves gaps; chunks read again inside the gap that follows rank r get r + [0] * attempt + [1], ...,
-which sorts after r and before everything an earlier attempt put behind r. So the order of keys is never
+A table is read in key order and cut into chunks. Each chunk covers the keys `after < key <= last` and has a rank: a
+list of integers whose lexicographic order is the key order. The first reading gives ranks [1], [2], ... Writers finish
+out of order, so a killed run leaves gaps; chunks read again inside the gap that follows rank r get r + [0] * attempt +
+[1], ..., which sorts after r and before everything an earlier attempt put behind r. So the order of keys is never
 computed here: no collation, no comparison of values, only of ranks.
 """
 

@@ -1,0 +1,26 @@
+"""Which tables a run is about: `--tables` and `--exclude`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
+
+from copier.errors import UsageError
+
+
+def is_selected(name: str, tables: Sequence[str] = (), exclude: Sequence[str] = ()) -> bool:
+    """Whether the globs take the table `name`, ASCII case ignored as SQLite does; no `tables` means all."""
+    return (not tables or _matches(name, tables)) and not _matches(name, exclude)
+
+
+def check_globs(names: Iterable[str], globs: Sequence[str], option: str) -> None:
+    """Raise UsageError for a glob that matches none of the names: most likely a misspelling."""
+    known = list(names)
+    for glob in globs:
+        if not any(_matches(name, (glob,)) for name in known):
+            listed = ", ".join(sorted(known)[:20]) or "none"
+            raise UsageError(f"{option} {glob!r} matches no table", hint=f"The tables are: {listed}.")
+
+
+def _matches(name: str, globs: Sequence[str]) -> bool:
+    return any(fnmatchcase(name.lower(), glob.lower()) for glob in globs)
