@@ -1,0 +1,222 @@
+"""The ledger: what runs did, in the target itself.
+
+Chunk rows are committed in the transaction that carries their data, objects in the transaction that creates them: what
+the ledger says is what the target holds, whatever moment the copier was killed at. docs/resume.md has the argument.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import asyncpg
+import orjson
+
+from copier.errors import RunBusy
+from copier.plan.names import quote
+from copier.postgres.ledger_chunks import Chunks, Rejects
+from copier.postgres.ledger_objects import Objects
+from copier.postgres.ledger_tables import DDL, DEFAULT_SCHEMA, FORMAT, NAMES, Connection, LedgerTables
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One row of the run table."""
+
+    id: str
+    command: str
+    source: str
+    target_schema: str
+    setup: str
+    setup_parts: dict[str, str]
+    attempts: int = 0
+    outcome: str | None = None
+    end_xid: int | None = None
+
+
+class Ledger:
+    """Runs and their tables; `chunks`, `rejects` and `objects` hold the rest.
+
+    Every method works on the connection, and in the transaction, it is given.
+    """
+
+    def __init__(self, schema: str = DEFAULT_SCHEMA) -> None:
+        tables = LedgerTables(schema)
+        self.schema = schema
+        self.tables = tables.names
+        self.sql = tables.sql
+        self.chunks = Chunks(tables)
+        self.rejects = Rejects(tables)
+        self.objects = Objects(tables)
+
+    async def exists(self, connection: Connection) -> bool:
+        """Whether the ledger is there."""
+        found = await connection.fetchval("SELECT to_regclass($1) IS NOT NULL", self.tables["run"])
+        return bool(found)
+
+    async def create(self, connection: Connection) -> None:
+        """Create schema and tables where they are missing."""
+        if await self.exists(connection):
+            return
+        async with connection.transaction():
+            known = await connection.fetchval("SELECT 1 FROM pg_namespace WHERE nspname = $1", self.schema)
+            if not known:
+                await connection.execute(f"CREATE SCHEMA {quote(self.schema)}")
+            await connection.execute(self.sql(DDL))
+
+    async def drop_if_empty(self, connection: Connection) -> None:
+        """Remove the ledger when no run is left in it; the schema too when nothing else is in it and it is ours."""
+        if await connection.fetchval(self.sql("SELECT EXISTS (SELECT FROM {run})")):
+            return
+        for name in reversed(NAMES):
+            await connection.execute(f"DROP TABLE {self.tables[name]}")
+        if self.schema == DEFAULT_SCHEMA:
+            left = await connection.fetchval(
+                "SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+                " WHERE n.nspname = $1)",
+                self.schema,
+            )
+            if not left:
+                await connection.execute(f"DROP SCHEMA {quote(self.schema)}")
+
+    async def lock(self, connection: Connection, target_schema: str) -> None:
+        """Take the session lock that keeps a second run away from the same schema; RunBusy says who holds it."""
+        key = f"sqlite2pg:{target_schema}"
+        if await connection.fetchval("SELECT pg_try_advisory_lock(hashtextextended($1, 0))", key):
+            return
+        holder = await connection.fetchrow(
+            "SELECT a.pid, a.usename, a.client_addr, a.backend_start"
+            " FROM pg_locks l JOIN pg_stat_activity a USING (pid)"
+            " WHERE l.locktype = 'advisory' AND l.granted AND ((l.classid::bigint << 32) | l.objid::bigint)"
+            " = hashtextextended($1, 0)",
+            key,
+        )
+        who = "another session"
+        if holder is not None:
+            where = f" from {holder['client_addr']}" if holder["client_addr"] else ""
+            since = holder["backend_start"]
+            who = f"backend {holder['pid']} of role {holder['usename']}{where}"
+            who += f", connected since {since:%Y-%m-%d %H:%M:%S} UTC" if since else ""
+        raise RunBusy(
+            f"another run is working on schema {target_schema!r}: {who}",
+            hint="wait for it, or end it; `sqlite2pg status` shows its progress. If its client is gone, "
+            "pg_terminate_backend() on that backend frees the lock.",
+        )
+
+    async def unfinished(self, connection: Connection, target_schema: str) -> Run | None:
+        """Return the newest run of data into the schema that has not ended, if there is one."""
+        row = await connection.fetchrow(
+            self.sql(
+                "SELECT * FROM {run} WHERE target_schema = $1 AND finished_at IS NULL AND command IN ('full', 'data')"
+                " ORDER BY started_at DESC LIMIT 1"
+            ),
+            target_schema,
+        )
+        return _run(row) if row else None
+
+    async def latest(self, connection: Connection, target_schema: str | None, run: str | None = None) -> Run | None:
+        """Return the run called `run`, or the newest one."""
+        row = await connection.fetchrow(
+            self.sql(
+                "SELECT * FROM {run} WHERE ($1::text IS NULL OR target_schema = $1) AND ($2::text IS NULL OR id = $2)"
+                " ORDER BY started_at DESC LIMIT 1"
+            ),
+            target_schema,
+            run,
+        )
+        return _run(row) if row else None
+
+    async def latest_data(self, connection: Connection, target_schema: str) -> Run | None:
+        """Return the newest run that brought data into the schema."""
+        row = await connection.fetchrow(
+            self.sql(
+                "SELECT * FROM {run} WHERE target_schema = $1 AND command IN ('full', 'data')"
+                " ORDER BY started_at DESC LIMIT 1"
+            ),
+            target_schema,
+        )
+        return _run(row) if row else None
+
+    async def plan_text(self, connection: Connection, run: str) -> str:
+        """Return the plan a run recorded, as its file."""
+        text = await connection.fetchval(self.sql("SELECT plan FROM {run} WHERE id = $1"), run)
+        assert isinstance(text, str)
+        return text
+
+    async def begin_run(
+        self, connection: Connection, run: Run, plan_text: str, tables: Sequence[tuple[str, str, bool, int, int]]
+    ) -> None:
+        """Record a new run and its tables: (source, target, existing, rows before, source rows)."""
+        async with connection.transaction():
+            await connection.execute(
+                self.sql(
+                    "INSERT INTO {run}"
+                    " (id, format, command, source, target_schema, setup, setup_parts, host, pid, plan)"
+                    " VALUES ($1, $2, $3, $4, $5, $6, $7::text::json, $8, $9, $10)"
+                ),
+                *(run.id, FORMAT, run.command, run.source, run.target_schema, run.setup),
+                orjson.dumps(run.setup_parts).decode(),
+                *(socket.gethostname(), os.getpid(), plan_text),
+            )
+            await connection.executemany(
+                self.sql(
+                    "INSERT INTO {run_table} (run, source, target, existing, rows_before, source_rows)"
+                    " VALUES ($1, $2, $3, $4, $5, $6)"
+                ),
+                [(run.id, *table) for table in tables],
+            )
+
+    async def resume_run(self, connection: Connection, run: str) -> int:
+        """Count one more attempt and return its number (1 for the first resume)."""
+        attempt = await connection.fetchval(
+            self.sql("UPDATE {run} SET attempts = attempts + 1, host = $2, pid = $3 WHERE id = $1 RETURNING attempts"),
+            *(run, socket.gethostname(), os.getpid()),
+        )
+        assert isinstance(attempt, int)
+        return attempt
+
+    async def end_run(self, connection: Connection, run: str, outcome: str, report: bytes) -> None:
+        """Close the run; remembers the transaction id before which everything it wrote lies."""
+        await connection.execute(
+            self.sql(
+                "UPDATE {run} SET outcome = $2, finished_at = clock_timestamp(), report = $3::text::json,"
+                " end_xid = pg_current_xact_id()::text::bigint WHERE id = $1"
+            ),
+            *(run, outcome, report.decode()),
+        )
+
+    async def delete_run(self, connection: Connection, run: str) -> None:
+        """Forget a run and everything under it."""
+        await connection.execute(self.sql("DELETE FROM {run} WHERE id = $1"), run)
+
+    async def table_states(self, connection: Connection, run: str) -> dict[str, asyncpg.Record]:
+        """Return source table -> its run_table row."""
+        rows = await connection.fetch(self.sql("SELECT * FROM {run_table} WHERE run = $1"), run)
+        return {row["source"]: row for row in rows}
+
+    async def set_table_state(self, connection: Connection, run: str, source: str, state: str) -> None:
+        """Move a table on: pending -> copying -> copied -> built. The commit of `copied` is synchronous by default."""
+        await connection.execute(
+            self.sql(
+                "UPDATE {run_table} SET state = $3, started_at = coalesce(started_at, clock_timestamp()),"
+                " finished_at = CASE WHEN $3 = 'copying' THEN NULL ELSE clock_timestamp() END"
+                " WHERE run = $1 AND source = $2"
+            ),
+            *(run, source, state),
+        )
+
+
+def _run(row: asyncpg.Record) -> Run:
+    return Run(
+        id=row["id"],
+        command=row["command"],
+        source=row["source"],
+        target_schema=row["target_schema"],
+        setup=row["setup"],
+        setup_parts=orjson.loads(row["setup_parts"]),
+        attempts=row["attempts"],
+        outcome=row["outcome"],
+        end_xid=row["end_xid"],
+    )

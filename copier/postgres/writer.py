@@ -1,0 +1,257 @@
+"""COPY and its ledger row in ONE transaction.
+
+BEGIN; SET LOCAL synchronous_commit = off
+INSERT INTO chunk ..   the claim: waits for, or finds, an earlier try whose COMMIT got no answer
+COPY table FROM STDIN (FORMAT binary)
+INSERT INTO reject ..
+COMMIT
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+import asyncpg
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+
+from copier.errors import ConnectionLost, CopyFailed, RowRefused
+from copier.plan.chunk import Chunk, RejectedRow
+from copier.plan.model import TablePlan
+from copier.plan.source import Key, Value
+from copier.postgres.failures import is_transient
+from copier.postgres.ledger import Ledger
+from copier.postgres.ledger_chunks import RejectRow
+from copier.postgres.ledger_tables import Connection
+from copier.wire.binary import HEADER, TRAILER
+from copier.wire.keys import show_key
+from copier.wire.values import original_bytes, storage_class, value_to_json
+
+PIECE_BYTES = 256 << 10
+"""What one CopyData message carries: larger gains nothing, and a cancel waits for the piece under way."""
+
+RETRY_S = 60.0
+"""How long a chunk is tried again while the server is away (a restart, a failover)."""
+
+ROW_ERRORS = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.RaiseError)
+"""Errors that one row of the data can cause; others concern the table or the server."""
+
+
+@dataclass(frozen=True, slots=True)
+class SingleRow:
+    """One row of a chunk: its COPY tuple, its key, and the values of the copied columns."""
+
+    payload: bytes
+    key: Key
+    values: tuple[Value, ...]
+
+
+Reread = Callable[[Chunk], Awaitable[list[SingleRow]]]
+"""Gives a chunk's rows one by one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What became of a chunk."""
+
+    rows: int
+    rejected: int
+    repeated: bool = False
+    """An earlier try had committed it already."""
+
+
+class ChunkWriter:
+    """Writes chunks of one run. One instance serves all writer tasks; each write borrows one pooled connection."""
+
+    def __init__(self, pool: asyncpg.Pool, ledger: Ledger, run: str, schema: str, *, fail_on_reject: bool) -> None:
+        self._pool = pool
+        self._ledger = ledger
+        self._run = run
+        self._schema = schema
+        self._fail_on_reject = fail_on_reject
+
+    async def write(self, table: TablePlan, chunk: Chunk, reread: Reread) -> Written:
+        """Write a chunk exactly once, whatever happens to the connection meanwhile.
+
+        Raises RowRefused when a row must not be quarantined, CopyFailed when the server refuses the table's data,
+        ConnectionLost when the server stays away. `reread` gives the chunk's rows one by one, for the case that the
+        server refuses some of them.
+        """
+        self._stop_at_fatal(table, chunk.rejects)
+        lost: int | None = None
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type(ConnectionLost),
+            stop=stop_after_delay(RETRY_S),
+            wait=wait_random_exponential(0.2, max=5.0),
+            reraise=True,
+        ):
+            with attempt:
+                try:
+                    return await self._attempt(table, chunk, reread, lost)
+                except _Lost as error:
+                    lost = error.backend
+                    raise
+        raise AssertionError("tenacity reraises the last error")
+
+    def _stop_at_fatal(self, table: TablePlan, rejects: Sequence[RejectedRow]) -> None:
+        for row in rejects:
+            if row.fatal or self._fail_on_reject:
+                raise RowRefused(
+                    f"a row of {table.source} cannot be copied: {row.reason}",
+                    hint="correct the value, choose another type or policy in the plan, or quarantine such rows",
+                    table=table.source,
+                    column=None if row.column is None else table.copied[row.column].source,
+                    key=show_key(table.key, row.key),
+                )
+
+    async def _attempt(self, table: TablePlan, chunk: Chunk, reread: Reread, lost: int | None) -> Written:
+        backend = lost
+        try:
+            async with self._pool.acquire() as connection:
+                if lost is not None:
+                    await _end_backend(connection, lost)
+                backend = connection.get_server_pid()
+                return await self._transaction(connection, table, chunk, reread)
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            if is_transient(error):
+                raise _Lost(backend) from error
+            raise CopyFailed(
+                f"PostgreSQL refused the data of {table.source}: {error}",
+                hint="chunks committed so far stay; mend the cause and run the same command again",
+                table=table.source,
+            ) from error
+
+    async def _transaction(self, connection: Connection, table: TablePlan, chunk: Chunk, reread: Reread) -> Written:
+        try:
+            return await self._copy_whole(connection, table, chunk)
+        except ROW_ERRORS:
+            rows = await reread(chunk)
+            refused = await self._find_refused(connection, table, rows)
+            return await self._copy_whole(connection, table, _without(chunk, rows, refused))
+
+    async def _claim(self, connection: Connection, table: TablePlan, chunk: Chunk) -> bool:
+        await connection.execute("SET LOCAL synchronous_commit = off")
+        counts = (chunk.rows, len(chunk.rejects), chunk.bytes)
+        return await self._ledger.chunks.claim(
+            connection, self._run, table.source, chunk.rank, chunk.after, chunk.last, counts, chunk.adjusted
+        )
+
+    async def _copy_whole(self, connection: Connection, table: TablePlan, chunk: Chunk) -> Written:
+        async with connection.transaction():
+            if not await self._claim(connection, table, chunk):
+                return Written(chunk.rows, len(chunk.rejects), repeated=True)
+            if chunk.rows:
+                await self._copy(connection, table, chunk.payload)
+            await self._store_rejects(connection, table, chunk.rejects)
+        return Written(chunk.rows, len(chunk.rejects))
+
+    async def _copy(self, connection: Connection, table: TablePlan, payload: Sequence[bytes]) -> None:
+        await connection.copy_to_table(
+            table.target,
+            schema_name=self._schema,
+            columns=[c.target for c in table.copied],
+            source=_pieces(payload),
+            format="binary",
+        )
+
+    async def _store_rejects(self, connection: Connection, table: TablePlan, rejects: Sequence[RejectedRow]) -> None:
+        if rejects:
+            rows = [_ledger_row(table, row) for row in rejects]
+            await self._ledger.rejects.add(connection, self._run, table.source, rows)
+
+    async def _find_refused(
+        self, connection: Connection, table: TablePlan, rows: Sequence[SingleRow]
+    ) -> dict[int, str]:
+        """Return index -> the server's words for rows it refuses: halve what fails, down to the single row.
+
+        This happens in a transaction that is rolled back: rows written inside savepoints would carry transaction ids
+        that the ledger does not know.
+        """
+        refused: dict[int, str] = {}
+
+        async def copy(start: int, end: int) -> None:
+            try:
+                async with connection.transaction():
+                    await self._copy(connection, table, [row.payload for row in rows[start:end]])
+            except ROW_ERRORS as error:
+                if end - start == 1:
+                    refused[start] = server_words(error)
+                    return
+                middle = (start + end) // 2
+                await copy(start, middle)
+                await copy(middle, end)
+
+        trial = connection.transaction()
+        await trial.start()
+        try:
+            if rows:
+                await copy(0, len(rows))
+        finally:
+            if not connection.is_closed():
+                await trial.rollback()
+        self._stop_at_fatal(table, [_refused_row(rows[i], words) for i, words in refused.items()])
+        return refused
+
+
+def _refused_row(row: SingleRow, words: str) -> RejectedRow:
+    return RejectedRow(row.key, None, words, row.values)
+
+
+def _without(chunk: Chunk, rows: Sequence[SingleRow], refused: Mapping[int, str]) -> Chunk:
+    """Return the chunk without the rows the server refuses, which join its rejects."""
+    kept = [row.payload for i, row in enumerate(rows) if i not in refused]
+    rejects = [*chunk.rejects, *(_refused_row(rows[i], words) for i, words in refused.items())]
+    size_bytes = sum(map(len, kept))
+    return replace(chunk, rows=len(kept), payload=[b"".join(kept)], bytes=size_bytes, rejects=rejects)
+
+
+class _Lost(ConnectionLost):
+    """Carries the process id of the backend that may still hold the chunk's transaction open."""
+
+    def __init__(self, backend: int | None) -> None:
+        super().__init__(
+            "the connection to PostgreSQL was lost",
+            hint="run the same command again: committed chunks are kept",
+        )
+        self.backend = backend
+
+
+async def _end_backend(connection: Connection, pid: int) -> None:
+    """End a backend whose client has lost it, so that its transaction cannot stay open."""
+    with suppress(asyncpg.InsufficientPrivilegeError):
+        await connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = $1 AND pid <> pg_backend_pid()"
+            " AND usename = current_user AND application_name = current_setting('application_name')",
+            pid,
+        )
+
+
+async def _pieces(payload: Sequence[bytes]) -> AsyncIterator[bytes]:
+    yield HEADER
+    for block in payload:
+        view = memoryview(block)
+        for start in range(0, len(view), PIECE_BYTES):
+            # asyncpg awaits only while the socket is full: give the other tasks their turn.
+            await asyncio.sleep(0)
+            yield bytes(view[start : start + PIECE_BYTES])
+    yield TRAILER
+
+
+def server_words(error: asyncpg.PostgresError) -> str:
+    """Return the server's own words: message and detail in one line."""
+    detail = getattr(error, "detail", None)
+    return " ".join(filter(None, [str(error.args[0] if error.args else error), detail]))
+
+
+def _ledger_row(table: TablePlan, row: RejectedRow) -> RejectRow:
+    value: Value = None if row.column is None else row.values[row.column]
+    return RejectRow(
+        row.key,
+        None if row.column is None else table.copied[row.column].source,
+        None if row.column is None else storage_class(value),
+        original_bytes(value),
+        row.reason,
+        [value_to_json(v) for v in row.values],
+    )
