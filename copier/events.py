@@ -9,9 +9,14 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class PhaseStarted:
-    """A phase of a verb begins: backup, validate, profile, schema, data, indexes, constraints, verify ..."""
+    """A phase of a verb begins: backup, validate, profile, schema, data, indexes, constraints, verify ...
+
+    `tables` and `rows` are what lies before it, former runs included; 0 where it cannot be known.
+    """
 
     phase: str
+    tables: int = 0
+    rows: int = 0
 
 
 @dataclass(frozen=True, slots=True)
