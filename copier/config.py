@@ -22,7 +22,7 @@ def default_jobs() -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Everything a verb needs to know. Paths are as given; `postgres` is a DSN and may hold a password: never print it."""
+    """Everything a verb needs to know. `postgres` is a DSN and may hold a password: never print it."""
 
     sqlite: Path | None = None
     postgres: str | None = None

@@ -1,0 +1,211 @@
+"""The proof: counts and content of both sides, read again.
+
+Every source row is cast and encoded as in the copy, every target row is read back as binary COPY; both are brought to a
+canonical form and digested, per bucket of key hashes, in any order. Where buckets differ, only those are read a second
+time, and their rows are paired by key to name what differs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import aclosing
+from dataclasses import dataclass, field
+
+import aiosqlite
+
+from copier.plan.model import ColumnPlan, TablePlan
+from copier.plan.source import Value
+from copier.postgres.ledger_tables import Connection
+from copier.postgres.readback import Fields, read_back
+from copier.report import REJECTS_SHOWN, Mismatch
+from copier.sqlite.engine import column_specs
+from copier.sqlite.pages import Page, PageReader
+from copier.wire.binary import RowEncoder
+from copier.wire.canonical import canonical
+from copier.wire.decode import decode_field
+from copier.wire.digest import TableDigest
+from copier.wire.keys import key_to_json, show_key, show_value
+
+BUCKETS = 4096
+NARROWED = 64
+"""Buckets looked into when rows differ: enough for the first mismatches, and memory stays bounded."""
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(slots=True)
+class TableCheck:
+    """What the comparison of one table found."""
+
+    source_rows: int = 0
+    """Rows of the source, rejected ones included."""
+    excluded_rows: int = 0
+    """Of these, rows the ledger lists as rejected."""
+    target_rows: int = 0
+    equal: bool = False
+    differing_buckets: int = 0
+    mismatches: list[Mismatch] = field(default_factory=list)
+
+
+class ContentCheck:
+    """Compares one table. `rejected` are keys, as `key_to_json` writes them, of rows not expected in the target."""
+
+    def __init__(
+        self,
+        table: TablePlan,
+        schema: str,
+        rejected: Collection[str],
+        xids: list[int] | None,
+        turn: asyncio.Lock,
+        progress: Progress,
+    ) -> None:
+        self._table = table
+        self._schema = schema
+        self._rejected = rejected
+        self._xids = xids
+        self._turn = turn
+        self._progress = progress
+        self._columns = compared_columns(table)
+        self._types = [c.type for c in self._columns]
+        names = [c.source for c in self._columns]
+        self._key = [names.index(name) for name in table.identity_columns if name in names]
+        if len(self._key) != len(table.identity_columns):
+            self._key = []
+        self._encoder = RowEncoder(column_specs(self._columns))
+        self._unfit: list[Mismatch] = []
+
+    async def run(self, source: aiosqlite.Connection, target: Connection) -> TableCheck:
+        """Compare, and name what differs."""
+        check = TableCheck()
+        ours, theirs = self._digest(), self._digest()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._digest_source(source, ours, check))
+            group.create_task(self._digest_target(target, theirs, check))
+        differing = ours.differing(theirs)
+        check.differing_buckets = len(differing)
+        check.mismatches = self._unfit[:REJECTS_SHOWN]
+        check.equal = not differing and not self._unfit
+        if differing:
+            chosen = frozenset(sorted(differing)[:NARROWED])
+            room = REJECTS_SHOWN - len(check.mismatches)
+            check.mismatches += (await self._narrow(source, target, chosen))[:room]
+        return check
+
+    def _digest(self) -> TableDigest:
+        return TableDigest(self._types, self._key, BUCKETS)
+
+    async def _digest_source(self, source: aiosqlite.Connection, digest: TableDigest, check: TableCheck) -> None:
+        async for page, rows in self._source_rows(source):
+            digest.add(rows)
+            check.source_rows += len(page.rows)
+            self._progress(len(page.rows), 0)
+        check.excluded_rows = check.source_rows - digest.rows - len(self._unfit)
+
+    async def _digest_target(self, target: Connection, digest: TableDigest, check: TableCheck) -> None:
+        names = [c.target for c in self._columns]
+        async for rows in read_back(target, self._schema, self._table.target, names, xids=self._xids):
+            digest.add(rows)
+        check.target_rows = digest.rows
+
+    async def _source_rows(self, source: aiosqlite.Connection) -> AsyncIterator[tuple[Page, list[Fields]]]:
+        self._unfit = []
+        names = [c.source for c in self._columns]
+        reader = PageReader(source, self._table.source, names, self._table.key)
+        async with aclosing(reader.pages(None, None)) as pages:
+            while True:
+                async with self._turn:
+                    page = await anext(pages, None)
+                if page is None:
+                    return
+                kept = self._without_rejected(page.rows, len(names))
+                fields, unfit = self._encoder.encode_fields(kept)
+                for reject in unfit:
+                    row = kept[reject.row]
+                    self._unfit.append(self._unfit_row(row, reject.column, reject.reason))
+                yield page, fields
+
+    def _without_rejected(self, rows: list[tuple[Value, ...]], width: int) -> list[tuple[Value, ...]]:
+        if not self._rejected:
+            return rows
+        return [row for row in rows if key_to_json(row[width:]) not in self._rejected]
+
+    def _unfit_row(self, row: tuple[Value, ...], column: int, reason: str) -> Mismatch:
+        width = len(self._columns)
+        key = show_key(self._table.key, row[width:])
+        value = f"{show_value(row[column])} ({reason}; neither copied nor listed as rejected)"
+        return Mismatch(self._table.source, key, self._columns[column].source, value, None)
+
+    async def _narrow(
+        self, source: aiosqlite.Connection, target: Connection, buckets: frozenset[int]
+    ) -> list[Mismatch]:
+        digest = self._digest()
+        ours: list[Fields] = []
+        async for _, rows in self._source_rows(source):
+            ours += [row for row in rows if digest.bucket_of(row) in buckets]
+        theirs: list[Fields] = []
+        names = [c.target for c in self._columns]
+        async for rows in read_back(target, self._schema, self._table.target, names, xids=self._xids):
+            theirs += [row for row in rows if digest.bucket_of(row) in buckets]
+        return self._pair(digest, ours, theirs)
+
+    def _pair(self, digest: TableDigest, ours: list[Fields], theirs: list[Fields]) -> list[Mismatch]:
+        left, right = _surplus(digest, ours, theirs)
+        by_key: dict[tuple[bytes | None, ...], list[Fields]] = {}
+        for row in right:
+            by_key.setdefault(self._key_of(row), []).append(row)
+        found: list[Mismatch] = []
+        for row in left:
+            partners = by_key.get(self._key_of(row))
+            found += self._differences(row, partners.pop() if partners else None)
+        for rows in by_key.values():
+            for row in rows:
+                found += self._differences(None, row)
+        return found
+
+    def _key_of(self, row: Fields) -> tuple[bytes | None, ...]:
+        return tuple(self._canonical(i, row[i]) for i in self._key or range(len(row)))
+
+    def _differences(self, ours: Fields | None, theirs: Fields | None) -> list[Mismatch]:
+        some = ours if ours is not None else theirs
+        assert some is not None
+        shown = self._key or range(len(self._columns))
+        key = ", ".join(f"{self._columns[i].source}={self._show(i, some[i])}" for i in shown)[:300]
+        if ours is None or theirs is None:
+            present = "present"
+            return [Mismatch(self._table.source, key, None, present if ours else None, present if theirs else None)]
+        return [
+            Mismatch(self._table.source, key, column.source, self._show(i, ours[i]), self._show(i, theirs[i]))
+            for i, column in enumerate(self._columns)
+            if self._canonical(i, ours[i]) != self._canonical(i, theirs[i])
+        ]
+
+    def _show(self, column: int, payload: bytes | None) -> str:
+        if payload is None:
+            return "NULL"
+        text = decode_field(self._types[column], payload)
+        return text if len(text) <= 200 else text[:200] + "..."
+
+    def _canonical(self, column: int, payload: bytes | None) -> bytes | None:
+        convert = canonical(self._types[column])
+        return payload if payload is None or convert is None else convert(payload)
+
+
+def compared_columns(table: TablePlan) -> tuple[ColumnPlan, ...]:
+    """Return the columns both sides have: all of the plan, generated ones included."""
+    return table.columns
+
+
+def _surplus(digest: TableDigest, ours: list[Fields], theirs: list[Fields]) -> tuple[list[Fields], list[Fields]]:
+    """Return what is left of both lists when equal rows have cancelled out, one for one."""
+    pool: dict[object, list[Fields]] = {}
+    for row in theirs:
+        pool.setdefault(digest.row_digest(row), []).append(row)
+    left = []
+    for row in ours:
+        twins = pool.get(digest.row_digest(row))
+        if twins:
+            twins.pop()
+        else:
+            left.append(row)
+    return left, [row for rows in pool.values() for row in rows]

@@ -1,0 +1,151 @@
+"""Killed at any moment, the same command goes on and ends with the same content."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import sqlite3
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from copier import migration
+from copier.config import Settings
+from copier.errors import ResumeRefused
+
+ROWS = 200_000
+CHUNK_BYTES = 256 << 10
+KILLS = 20
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """200,000 rows with gaps in their ids, and a WITHOUT ROWID table beside them."""
+    path = tmp_path_factory.mktemp("resume") / "app.db"
+    draw = random.Random(11)
+    with sqlite3.connect(path) as db:
+        db.execute("CREATE TABLE note (id INTEGER PRIMARY KEY, body TEXT NOT NULL, score REAL, at INTEGER)")
+        db.execute("CREATE TABLE tag (name TEXT, note INTEGER, PRIMARY KEY (name, note)) WITHOUT ROWID")
+        db.execute("CREATE INDEX note_at ON note (at DESC)")
+        rows = ((i * 3 - 100, f"note {i} " + "x" * draw.randrange(60), draw.random(), i) for i in range(ROWS))
+        db.executemany("INSERT INTO note VALUES (?, ?, ?, ?)", rows)
+        db.executemany("INSERT INTO tag VALUES (?, ?)", ((f"t{i % 97}", i) for i in range(20_000)))
+    db.close()
+    return path
+
+
+async def start_copy(path: Path, dsn: str) -> asyncio.subprocess.Process:
+    command = [sys.executable, "-m", "copier", "full", "--sqlite", str(path), "--no-backup", "--progress", "none"]
+    command += ["--chunk-bytes", str(CHUNK_BYTES), "--log-file", "none"]
+    return await asyncio.create_subprocess_exec(
+        *command,
+        env={**os.environ, "DATABASE_URL": dsn},
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+async def wait_for(condition: Callable[[], Awaitable[bool]], process: asyncio.subprocess.Process) -> None:
+    """Look until the condition holds or the process has ended."""
+    while process.returncode is None and not await condition():
+        await asyncio.sleep(0)
+
+
+async def committed_chunks(pg: asyncpg.Connection[asyncpg.Record]) -> int:
+    if not await pg.fetchval("SELECT to_regclass('sqlite2pg.chunk') IS NOT NULL"):
+        return -1
+    count = await pg.fetchval("SELECT count(*) FROM sqlite2pg.chunk")
+    assert isinstance(count, int)
+    return count
+
+
+async def assert_same(path: Path, pg: asyncpg.Connection[asyncpg.Record]) -> None:
+    with sqlite3.connect(path) as db:
+        for table, theirs_order, ours_order in (("note", "id", "id"), ("tag", 'name COLLATE "C", note', "name, note")):
+            theirs = [tuple(row) for row in await pg.fetch(f"SELECT * FROM {table} ORDER BY {theirs_order}")]
+            ours = db.execute(f"SELECT * FROM {table} ORDER BY {ours_order}").fetchall()
+            assert len(theirs) == len(ours)
+            assert theirs == ours
+    db.close()
+
+
+async def reset(pg: asyncpg.Connection[asyncpg.Record]) -> None:
+    await pg.execute("DROP SCHEMA IF EXISTS sqlite2pg CASCADE; DROP TABLE IF EXISTS note, tag")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+async def test_sigkill_at_twenty_random_moments_never_loses_or_repeats_a_row(
+    wide: Path, pg_dsn: str, pg: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    """Each kill waits for a random number of committed chunks: -1 is before the ledger exists, 50 about the last."""
+    draw = random.Random(2026)
+    resumed = 0
+    for _ in range(KILLS):
+        await reset(pg)
+        moment = draw.randrange(-1, 50)
+
+        async def reached(moment: int = moment) -> bool:
+            return await committed_chunks(pg) >= moment
+
+        process = await start_copy(wide, pg_dsn)
+        await wait_for(reached, process)
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+        resumed += process.returncode != 0
+        again = await start_copy(wide, pg_dsn)
+        _, errors = await again.communicate()
+        already_done = process.returncode == 0
+        assert again.returncode == (5 if already_done else 0), errors.decode()
+        await assert_same(wide, pg)
+    assert resumed >= KILLS * 3 // 4, "most kills must come before the end to prove anything"
+
+
+async def test_a_run_killed_many_times_still_ends_exact(
+    wide: Path, pg_dsn: str, pg: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    for step in range(1, 6):
+
+        async def reached(step: int = step) -> bool:
+            return await committed_chunks(pg) >= step * 6
+
+        process = await start_copy(wide, pg_dsn)
+        await wait_for(reached, process)
+        process.kill()
+        await process.communicate()
+    report = await migration.full(Settings(sqlite=wide, postgres=pg_dsn, no_backup=True, chunk_bytes=CHUNK_BYTES))
+    assert report.outcome == "verified"
+    assert await pg.fetchval("SELECT attempts FROM sqlite2pg.run") == 5
+    await assert_same(wide, pg)
+
+
+async def test_a_changed_source_is_not_resumed(
+    tmp_path: Path, pg_dsn: str, pg: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    path = tmp_path / "app.db"
+    with sqlite3.connect(path) as db:
+        db.execute("CREATE TABLE note (id INTEGER PRIMARY KEY, body TEXT)")
+        db.executemany("INSERT INTO note (body) VALUES (?)", [("x" * 200,)] * 20_000)
+    db.close()
+    settings = Settings(sqlite=path, postgres=pg_dsn, no_backup=True, chunk_bytes=64 << 10)
+    task = asyncio.create_task(migration.full(settings))
+    while not task.done() and await committed_chunks(pg) < 2:
+        await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    with sqlite3.connect(path) as db:
+        db.execute("UPDATE note SET body = 'changed' WHERE id = 1")
+    db.close()
+    with pytest.raises(ResumeRefused, match="the SQLite file changed"):
+        await migration.full(settings)
+    result = await migration.rollback(settings, no_dump=True)
+    assert "table note" in result.dropped
+    report = await migration.full(settings)
+    assert report.outcome == "verified"
+    assert await pg.fetchval("SELECT body FROM note WHERE id = 1") == "changed"
