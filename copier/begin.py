@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from copier.config import Settings
 from copier.errors import ResumeRefused, SourceUnreadable, TargetUnusable
+from copier.events import Message
 from copier.plan.existing import ExistingTable
 from copier.plan.file import dump_plan
 from copier.plan.model import ObjectNote, Plan
@@ -69,6 +70,9 @@ async def begin(
     ours = await own_tables(settings, target)
     plan, existing, replaced = await _plan(settings, source, target, profiles, ours)
     _refuse_orphans(settings, plan)
+    if any(table.existing for table in plan.tables):
+        for warning in plan.warnings:
+            progress.listener(Message("warning", warning))
     setup = _setup(settings, source, plan, existing, command)
     if former is not None:
         _refuse_changed(former, setup)

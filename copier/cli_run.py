@@ -12,7 +12,7 @@ from typing import Any, NoReturn, TypeVar
 import typer
 
 from copier.cli_session import Command, Session, open_session, tell_usage_error
-from copier.errors import CopierError, Interrupted, UsageError
+from copier.errors import CopierError, Interrupted, UsageError, root_cause
 from copier.events import Listener, Message
 
 T = TypeVar("T")
@@ -94,7 +94,7 @@ def _release(loop: asyncio.AbstractEventLoop) -> None:
 
 def _fail(error: BaseException, session: Session) -> int:
     """Tell `error` on stderr, in the log and in the report file; return the exit code."""
-    told = _as_copier_error(_leaf(error), session)
+    told = _as_copier_error(root_cause(error), session)
     session.end_progress()
     if session.face.debug:
         session.say_error("".join(traceback.format_exception(error)).rstrip())
@@ -114,11 +114,3 @@ def _as_copier_error(error: BaseException, session: Session) -> CopierError:
     where = f"; the log is {session.log_path}" if session.log_path else ""
     hint = f"this is a defect of sqlite2pg: --debug shows where it happened{where}"
     return _Internal(f"{type(error).__name__}: {error}", hint=hint)
-
-
-def _leaf(error: BaseException) -> BaseException:
-    """Return the error that matters in the groups a TaskGroup raises."""
-    if not isinstance(error, BaseExceptionGroup):
-        return error
-    leaves = [_leaf(e) for e in error.exceptions]
-    return next((e for e in leaves if isinstance(e, CopierError)), leaves[0])

@@ -104,15 +104,15 @@ class Session:
         self.record("error", **told)
         tell_error(self.err, self.redact, error, kind)
         if self.face.report is not None:
-            outcome: report.Outcome = "refused" if isinstance(error, PreflightError | UsageError) else "failed"
-            source = {"path": str(self.settings.sqlite)} if self.settings.sqlite else {}
-            seconds = round(time.monotonic() - self.started_s, 3)
-            document = report.Report(outcome, self.command.name, source=source, error=told, seconds=seconds)
-            with contextlib.suppress(ImportError):
-                from copier.session import peak_rss_bytes
+            found = error.report
+            self.write_report(found if isinstance(found, report.Report) else self._report_of(error, told))
 
-                document.peak_rss_bytes = peak_rss_bytes()
-            self.write_report(document)
+    def _report_of(self, error: CopierError, told: dict[str, Any]) -> report.Report:
+        """Return the report of an error that came before the verb had one."""
+        outcome: report.Outcome = "refused" if isinstance(error, PreflightError | UsageError) else "failed"
+        source = {"path": str(self.settings.sqlite)} if self.settings.sqlite else {}
+        seconds = round(time.monotonic() - self.started_s, 3)
+        return report.Report(outcome, self.command.name, source=source, error=told, seconds=seconds)
 
     def say_error(self, text: str) -> None:
         """Print lines of text on stderr."""

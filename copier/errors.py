@@ -43,9 +43,19 @@ class CopierError(Exception):
     ) -> None:
         super().__init__(message)
         self.hint = hint
+        self.report: object | None = None
+        """The `copier.report.Report` of the verb as far as it came, where there is one."""
         self.table = table
         self.column = column
         self.key = key
+
+
+def root_cause(error: BaseException) -> BaseException:
+    """Return the error that matters in the groups a TaskGroup raises: one of ours before any other."""
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    leaves = [root_cause(inner) for inner in error.exceptions]
+    return next((leaf for leaf in leaves if isinstance(leaf, CopierError)), leaves[0])
 
 
 class TransientError(CopierError):

@@ -5,9 +5,12 @@ backup -> validate -> profile -> schema -> data (indexes behind it) -> constrain
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
+
+import orjson
 
 from copier.assessment import Assessment, assess
 from copier.begin import Work, begin, own_tables
@@ -16,6 +19,7 @@ from copier.errors import CopierError, UsageError
 from copier.events import Listener, Message, ignore
 from copier.load import Load
 from copier.plan.model import Plan
+from copier.plan.reasons import is_decided
 from copier.plan.script import script
 from copier.postgres.catalog import read_target
 from copier.preflight import preflight
@@ -40,7 +44,8 @@ from copier.sqlite.backup import backup as backup_file
 from copier.sqlite.chatdb import make_chat_database
 from copier.status import RunStatus, status
 from copier.structure import column_notes, create_tables, finish, put_all_back, set_aside
-from copier.wire.keys import key_from_json, show_key, show_value
+from copier.wire.keys import key_from_json, show_key, show_row, show_value
+from copier.wire.values import value_from_json
 
 __all__ = [
     "BackupResult",
@@ -126,8 +131,12 @@ async def full(settings: Settings, listener: Listener = ignore) -> Report:
 
 async def check(settings: Settings, listener: Listener = ignore) -> Report:
     """Compare the target with the source as it is now."""
-    settings = with_plan_schema(settings)
     progress = Progress(Report(command="check"), listener)
+    with progress.errors():
+        return await _check(with_plan_schema(settings), progress)
+
+
+async def _check(settings: Settings, progress: Progress) -> Report:
     async with open_source(settings) as source, open_target(settings, allow_embedded=True) as target:
         _describe(progress.report, settings, source, target)
         control, ledger = target.control, target.ledger
@@ -149,12 +158,17 @@ async def check(settings: Settings, listener: Listener = ignore) -> Report:
 
 async def demo(directory: Path, messages: int = 100_000, listener: Listener = ignore) -> Report:
     """Make a chat database in `directory` and move it into an embedded server beside it."""
-    directory.mkdir(parents=True, exist_ok=True)
+    path = await asyncio.to_thread(_demo_database, directory, messages, listener)
+    return await full(Settings(sqlite=path, existing="replace"), listener)
+
+
+def _demo_database(directory: Path, messages: int, listener: Listener) -> Path:
     path = directory / "chat.db"
-    listener(Message("info", f"Making a chat database with {messages:,} messages: {path}"))
+    directory.mkdir(parents=True, exist_ok=True)
     if not path.exists():
+        listener(Message("info", f"Making a chat database with {messages:,} messages: {path}"))
         make_chat_database(path, messages)
-    return await full(Settings(sqlite=path, existing="replace", no_backup=False), listener)
+    return path
 
 
 def _only_present(plan: Plan, progress: Progress, names: set[str]) -> Plan:
@@ -195,7 +209,11 @@ class _Migration:
         self._progress = Progress(Report(command=command), listener)
 
     async def run(self) -> Report:
-        """Do the phases; the report says how it went."""
+        """Do the phases; the report says how it went, also the one that an error carries."""
+        with self._progress.errors():
+            return await self._run()
+
+    async def _run(self) -> Report:
         settings, progress = self._settings, self._progress
         async with AsyncExitStack() as stack:
             if self._command == "full":
@@ -211,8 +229,6 @@ class _Migration:
             self._write_script(work)
             await self._build(work)
             await self._close(work)
-        if target.embedded is not None:
-            progress.say(target.embedded.how_to_connect("app"))
         return progress.finish()
 
     async def _back_up(self) -> None:
@@ -233,6 +249,7 @@ class _Migration:
         path = self._settings.script
         if path is not None:
             path.write_text(script(work.plan), encoding="utf-8")
+            self._progress.report.target["script"] = str(path)
             self._progress.say(f"The same as an SQL script: {path}")
 
     async def _build(self, work: Work) -> None:
@@ -245,7 +262,8 @@ class _Migration:
             self._require_tables(work.plan)
         if self._command != "schema":
             await set_aside(work)
-        with phase("data" if self._command != "schema" else "indexes"):
+        rows = sum(work.profiles[t.source].rows for t in work.plan.tables)
+        with phase(*(("indexes",) if self._command == "schema" else ("data", len(work.plan.tables), rows))):
             await Load(work, with_data=self._command != "schema").run()
         with phase("constraints"):
             await put_all_back(work)
@@ -294,23 +312,22 @@ async def _add_rejects(report: Report, target: Target, plan: Plan, run: str | No
     if run is None:
         return
     for row in await target.ledger.rejects.first(target.control, run, REJECTS_SHOWN):
+        key, values = key_from_json(row["key"]), [value_from_json(pair) for pair in orjson.loads(row["row_data"])]
         table = plan.table(row["source"])
-        names = table.key if table is not None else ()
-        value = row["value"]
-        text = value.decode("utf-8", "replace") if value is not None and row["storage_class"] != "blob" else value
-        report.rejects.append(
-            RejectReport(
-                *(row["source"], show_key(names, key_from_json(row["key"])), row["column_name"]),
-                *(show_value(text), row["reason"]),
-            )
-        )
+        names = [c.source for c in table.copied] if table is not None else []
+        by_name = dict(zip(names, values, strict=False))
+        where = show_row(table, by_name, key) if table is not None else show_key((), key)
+        column = row["column_name"]
+        value = show_value(by_name[column]) if column in by_name else ""
+        report.rejects.append(RejectReport(row["source"], where, column, value, row["reason"]))
 
 
 def _judge(report: Report) -> None:
     """Set the outcome by what is in the report."""
     wrong = bool(report.mismatches) or any(t.verified is None for t in report.tables if report.command != "schema")
     left = any(
-        note.status == "failed" or (note.status == "skipped" and note.kind not in NO_PERSON_NEEDED)
+        note.status == "failed"
+        or (note.status == "skipped" and note.kind not in NO_PERSON_NEEDED and not is_decided(note))
         for note in report.objects
     )
     rejected = any(t.rejected_rows for t in report.tables)

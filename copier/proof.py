@@ -56,7 +56,8 @@ class Proof:
 
     async def run(self, level: Level) -> None:
         """Check every table, then sequences and constraints."""
-        with self._progress.phase(VERIFY):
+        rows = sum(report.source_rows for report in self._reports.values())
+        with self._progress.phase(VERIFY, len(self._plan.tables), rows):
             for table in self._plan.tables:
                 await self._check_table(table, level)
             await self._check_sequences()
@@ -162,11 +163,14 @@ class Proof:
             self._plan.schema,
             [t.target for t in self._plan.tables],
         )
+        orphans = {(t.target, key.name): key.orphans for t in self._plan.tables for key in t.foreign_keys}
         for row in rows:
+            known = orphans.get((row["relname"], row["conname"]), 0)
+            count = f"{known:,} " if known else ""
             validate = f"ALTER TABLE {quote(row['relname'])} VALIDATE CONSTRAINT {quote(row['conname'])}"
             self._add_check(
                 f"constraint {row['conname']} of {row['relname']}",
                 False,
-                "not valid: rows that were copied violate it; new rows are held to it",
+                f"not valid: {count}rows that were copied violate it; new rows are held to it",
                 f"correct the rows, then {validate}",
             )

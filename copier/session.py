@@ -18,7 +18,7 @@ import aiosqlite
 import asyncpg
 
 from copier.config import Settings
-from copier.errors import ConnectionLost, CopierError, PlanError, TargetUnusable, UsageError
+from copier.errors import ConnectionLost, CopierError, PlanError, TargetUnusable, UsageError, root_cause
 from copier.events import (
     Listener,
     Message,
@@ -37,7 +37,7 @@ from copier.plan.select import check_globs, is_selected
 from copier.plan.source import SourceSchema, SourceTable, TableProfile
 from copier.postgres.catalog import TargetSchema
 from copier.postgres.connect import Retry, ServerInfo, connect, server_info
-from copier.postgres.dsn import describe
+from copier.postgres.dsn import describe, parse
 from copier.postgres.embedded import EmbeddedServer, embedded_server
 from copier.postgres.ledger import Ledger
 from copier.report import Report
@@ -64,9 +64,9 @@ class Progress:
     started_s: float = field(default_factory=time.perf_counter)
 
     @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        """Time a phase."""
-        self.listener(PhaseStarted(name))
+    def phase(self, name: str, tables: int = 0, rows: int = 0) -> Iterator[None]:
+        """Time a phase; `tables` and `rows` are what lies before it, where that is known."""
+        self.listener(PhaseStarted(name, tables, rows))
         start_s = time.perf_counter()
         try:
             yield
@@ -74,6 +74,24 @@ class Progress:
             seconds = time.perf_counter() - start_s
             self.report.phases.append({"name": name, "seconds": round(seconds, 3)})
         self.listener(PhaseFinished(name, seconds))
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """Raise the error that matters out of a TaskGroup's, with the report as far as it came."""
+        try:
+            yield
+        except BaseExceptionGroup as group:
+            error = root_cause(group)
+            self._attach(error)
+            raise error from group
+        except CopierError as error:
+            self._attach(error)
+            raise
+
+    def _attach(self, error: BaseException) -> None:
+        if isinstance(error, CopierError):
+            self.fail(error)
+            error.report = self.finish()
 
     def pages(self, done: int, total: int) -> None:
         """Tell how far a backup is."""
@@ -179,6 +197,8 @@ class Target:
             "where": describe(self.dsn),
             "ledger_schema": self.ledger.schema,
             "embedded": self.embedded is not None,
+            "dsn": parse(self.dsn).public_url,
+            "connect": None if self.embedded is None else self.embedded.how_to_connect(self.info.database),
         }
 
 

@@ -109,4 +109,6 @@ async def test_appended_rows_are_taken_back_and_others_stay(
     result = await migration.rollback(appending, no_dump=True)
     assert result.deleted_rows == {"parent": 2, "child": 3}
     assert [tuple(r) for r in await pg.fetch("SELECT id, name FROM parent")] == [(100, "theirs")]
-    assert await pg.fetchval("SELECT convalidated FROM pg_constraint WHERE contype = 'f'")
+    assert await pg.fetchval(
+        "SELECT convalidated FROM pg_constraint WHERE contype = 'f' AND conrelid = 'child'::regclass"
+    )

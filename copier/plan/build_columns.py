@@ -9,6 +9,7 @@ from copier.plan.build_tables import note_parts
 from copier.plan.choices import NO_COLUMN
 from copier.plan.model import CheckPlan, ColumnPlan, TablePlan
 from copier.plan.names import fold
+from copier.plan.reasons import TABLE_EXISTS
 from copier.plan.scope import TableScope
 from copier.plan.sql_parse import Untranslatable, tokenize
 from copier.plan.translate import translate_expression
@@ -43,7 +44,7 @@ def plan_table(draft: TableDraft, ctx: Context) -> TablePlan:
         if plan.added_columns:
             ctx.warn(f'table "{table.name}" exists already: columns of the plan file are not added to it.')
             plan = replace(plan, added_columns=())
-        note_parts(table, ctx, "the table exists already")
+        note_parts(table, ctx, TABLE_EXISTS)
         return plan
     return replace(plan, columns=_with_generated(plan, draft, ctx))
 

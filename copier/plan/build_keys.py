@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from copier.plan.build_context import ColumnDraft, Context, TableDraft
 from copier.plan.model import IndexPlan
 from copier.plan.names import fold, quote
+from copier.plan.reasons import DROPPED_BY_PLAN
 from copier.plan.scope import TableScope
 from copier.plan.source import SourceIndex, SourceIndexPart
 from copier.plan.sql_parse import Untranslatable
@@ -24,7 +25,6 @@ class _Terms:
     """What differs from SQLite, in words."""
 
 
-DROPPED_BY_PLAN = "dropped by the plan file"
 """Detail of the note on an index the plan file drops; the writer of plan files looks for it."""
 
 

@@ -9,6 +9,7 @@ from copier.plan.build_context import Context, TableDraft
 from copier.plan.build_tables import target_name
 from copier.plan.model import TablePlan, TriggerPlan, ViewPlan
 from copier.plan.names import quote, shorten
+from copier.plan.reasons import TABLE_EXISTS
 from copier.plan.scope import Scope
 from copier.plan.source import SourceObject
 from copier.plan.sql_parse import Untranslatable
@@ -72,7 +73,7 @@ def plan_triggers(plans: Iterable[TablePlan], scope: Scope, ctx: Context) -> tup
         plan = by_source.get((one.table or "").lower())
         try:
             if plan is not None and plan.existing:
-                raise Untranslatable("the table exists already")
+                raise Untranslatable(TABLE_EXISTS)
             trigger = translate_trigger(one.sql or "", scope, name=ctx.names.take(target_name(one.name, ctx)))
         except Untranslatable as error:
             ctx.note("trigger", one.name, one.table, f"{error}: {one.sql}")

@@ -13,12 +13,12 @@ from copier.plan.existing import ExistingColumn, choose_cast, find_name
 from copier.plan.model import Types
 from copier.plan.names import fold, shorten
 from copier.plan.pgtype import CASTS
+from copier.plan.reasons import LEFT_OUT, SKIPPED_BY_PLAN, TABLE_LEFT_OUT
 from copier.plan.select import check_globs, is_selected
 from copier.plan.source import ColumnProfile, SourceColumn, SourceTable
 from copier.plan.stored import BIGINT
 from copier.plan.types import ColumnFacts, TypeChoice, choose_type
 
-SKIPPED_BY_PLAN = "skipped by the plan file"
 """Detail of the note on a table or column that the plan file skips; the writer of plan files looks for it."""
 
 _SYSTEM_COLUMNS = frozenset(("ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"))
@@ -44,12 +44,12 @@ def _left_out(table: SourceTable, ctx: Context) -> str:
     if ctx.choices.table(table.name).skip:
         return SKIPPED_BY_PLAN
     taken = is_selected(table.name, ctx.options.tables, ctx.options.exclude)
-    return "" if taken else "left out by --tables or --exclude"
+    return "" if taken else LEFT_OUT
 
 
 def _note_left_out(table: SourceTable, reason: str, ctx: Context) -> None:
     ctx.note("table", table.name, table.name, reason)
-    note_parts(table, ctx, "its table is left out")
+    note_parts(table, ctx, TABLE_LEFT_OUT)
 
 
 def note_parts(table: SourceTable, ctx: Context, detail: str) -> None:

@@ -13,12 +13,11 @@ from dataclasses import replace
 from copier.errors import PlanError
 from copier.plan.build import PlanOptions, build_plan
 from copier.plan.build_columns import DEFAULT_DROPPED
-from copier.plan.build_keys import DROPPED_BY_PLAN
-from copier.plan.build_tables import SKIPPED_BY_PLAN
 from copier.plan.existing import TargetTables
 from copier.plan.file_read import FORMAT, parse_file, read_choices
 from copier.plan.model import ColumnPlan, ObjectNote, Plan, TablePlan
 from copier.plan.pgtype import CASTS, POLICIES
+from copier.plan.reasons import DROPPED_BY_PLAN, SKIPPED_BY_PLAN
 from copier.plan.source import SourceSchema, TableProfile
 from copier.plan.toml import toml_list, toml_string, toml_table
 

@@ -88,12 +88,17 @@ def folded(value: Value, rules: Rules) -> str:
 def _against_constant(op: str, value: Value, constant: Value, rules: Rules) -> tuple[str, str]:
     """Compare something with a constant of another type."""
     raw = constant.constant
+    if constant.affinity:
+        raise Untranslatable("compares a CAST with a value of another type")
     if value.kind == "jsonval":
         return _json_against(value, constant, rules)
     if value.kind == "text" and isinstance(raw, int | float):
         if value.affinity == "text":
             return _rendered(value, text_constant(number_text(raw)), op in _MIRROR, rules)
         raise Untranslatable("compares text with a number")
+    stored_number = value.kind == "bool" or (value.kind in MOMENTS and value.cast != "iso")
+    if stored_number and not value.affinity and isinstance(raw, str):
+        raise NeverEqual
     if value.kind == "bool":
         return _bool_against(op, value, constant, rules)
     if value.kind == "bytea":

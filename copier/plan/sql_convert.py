@@ -214,12 +214,19 @@ def _merged_number(values: Sequence[Value]) -> Number:
 
 
 def _all_convert(lead: Value, known: Sequence[Value]) -> bool:
-    """Whether every other value is a constant that the kind of `lead` can hold, its text forms aside."""
+    """Whether every other value is a constant of the storage class of `lead`, which its kind can hold."""
     for value in known:
         if value.kind == lead.kind and value.cast == lead.cast:
             continue
-        if not value.is_constant or constant_for(lead, value.constant) is None:
+        if not value.is_constant or not isinstance(value.constant, _stored_types(lead)):
             return False
-        if lead.kind == "text" or (lead.is_number and not value.is_number):
-            return False  # coalesce(text_column, 0) gives text and numbers: no affinity applies
+        if constant_for(lead, value.constant) is None:
+            return False
     return True
+
+
+def _stored_types(value: Value) -> tuple[type, ...]:
+    """Return the Python types of what SQLite stores for a kind; other constants would stay what they are."""
+    if value.is_number or value.kind == "bool" or (value.kind in MOMENTS and value.cast != "iso"):
+        return (int, float)
+    return (bytes,) if value.kind == "bytea" else (str,)

@@ -29,11 +29,15 @@ from copier.plan.sql_value import NULL, NUMBERS, Rules, Value, integer, plain, r
 def coalesce(args: list[Value], rules: Rules) -> Value:
     """Return coalesce() or ifnull()."""
     shown, model = unify(args, rules)
+    if model.is_null:
+        return NULL
     return replace(model, sql=f"coalesce({', '.join(shown)})", atom=True, not_null=any(a.not_null for a in args))
 
 
 def nullif(args: list[Value], rules: Rules) -> Value:
     """Return nullif(a, b)."""
+    if args[0].is_null:
+        return NULL
     kept = replace(plain(args[0]), not_null=False, is_constant=False, constant=None)
     try:
         a, b = sides("=", args[0], args[1], rules)
@@ -48,19 +52,27 @@ def iif(args: list[Value], rules: Rules) -> Value:
     """Return iif(condition, a, b); the condition is a boolean already."""
     values = [*args[1:], *([NULL] if len(args) == 2 else [])]
     shown, model = unify(values, rules)
+    if model.is_null:
+        return NULL
     known = all(v.not_null for v in values)
     return replace(model, sql=f"CASE WHEN {args[0].sql} THEN {shown[0]} ELSE {shown[1]} END", not_null=known)
 
 
 def absolute(args: list[Value], rules: Rules) -> Value:
     """Return abs(x)."""
+    if args[0].kind in ("text", "jsonval"):
+        raise Untranslatable("abs() of text")
     found = operand(args[0], rules)
+    if found.is_null:
+        return NULL
     return replace(plain(found), sql=f"abs({found.sql})", atom=True, constant=None, is_constant=False, nonneg=True)
 
 
 def rounded(args: list[Value], rules: Rules) -> Value:
     """Return round(x[, digits]): half away from zero, always a real."""
     subject = number(args[0], rules)
+    if subject.is_null:
+        return NULL
     digits = 0
     if len(args) == 2:
         if not isinstance(args[1].constant, int):
@@ -73,9 +85,11 @@ def rounded(args: list[Value], rules: Rules) -> Value:
 def _extreme(name: str) -> Function:
     def choose(args: list[Value], rules: Rules) -> Value:
         shown, model = unify(args, rules)
+        if model.is_null:
+            return NULL
         if model.kind == "text" and not model.collated:
             shown[0] += C
-        elif model.kind not in (*NUMBERS, "date", "timestamp", "timestamptz", "null"):
+        elif model.kind not in (*NUMBERS, "date", "timestamp", "timestamptz"):
             raise Untranslatable(f"{name}() of {model.kind} values")
         chosen = f"{name}({', '.join(shown)})"
         guards = [a.operand for a in args if not a.not_null]

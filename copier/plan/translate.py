@@ -244,6 +244,8 @@ class Expressions:
         default = node.args.get("default")
         results.append(NULL if default is None else self.value(default))
         shown, model = unify(results, self.rules)
+        if model.is_null:
+            return NULL
         branches = "".join(f" WHEN {test} THEN {result}" for test, result in zip(tests, shown, strict=False))
         tail = "" if default is None else f" ELSE {shown[-1]}"
         return replace(model, sql=f"CASE{branches}{tail} END", atom=True, not_null=all(v.not_null for v in results))

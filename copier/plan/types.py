@@ -182,7 +182,19 @@ def _declared_json(case: Case) -> TypeChoice | None:
     return None
 
 
+def _defaults_to_json(column: SourceColumn) -> bool:
+    """Whether the default says what the column is for: a JSON object or array."""
+    text = (column.default or "").strip("() '\"")
+    return text[:1] + text[-1:] in ("{}", "[]")
+
+
+def _loses_as_jsonb(profile: ColumnProfile) -> bool:
+    return profile.fits.get("json", 0) != profile.fits.get("json_container", 0)
+
+
 def _stored_json(case: Case) -> TypeChoice | None:
+    if not case.facts.unique and _defaults_to_json(case.column) and not _loses_as_jsonb(case.profile):
+        return _offer(case, PgType("jsonb"), "json", f"JSON object or array, as its default {case.column.default} is")
     if not case.all_fit("json_container") or case.facts.unique:
         return None
     return TypeChoice(PgType("jsonb"), "json", "reject", f"JSON object or array in all {case.rows}")

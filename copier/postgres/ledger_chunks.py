@@ -154,7 +154,7 @@ class Rejects:
         """Return the first rejects of a run."""
         return await connection.fetch(
             self._sql(
-                "SELECT source, key::text AS key, column_name, storage_class, value, reason FROM {reject}"
+                "SELECT source, key::text AS key, column_name, reason, row_data::text AS row_data FROM {reject}"
                 " WHERE run = $1 ORDER BY id LIMIT $2"
             ),
             *(run, limit),

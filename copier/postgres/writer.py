@@ -25,8 +25,9 @@ from copier.postgres.failures import is_transient
 from copier.postgres.ledger import Ledger
 from copier.postgres.ledger_chunks import RejectRow
 from copier.postgres.ledger_tables import Connection
+from copier.postgres.savepoint import savepoint
 from copier.wire.binary import HEADER, TRAILER
-from copier.wire.keys import show_key
+from copier.wire.keys import show_row
 from copier.wire.values import original_bytes, storage_class, value_to_json
 
 PIECE_BYTES = 256 << 10
@@ -34,6 +35,9 @@ PIECE_BYTES = 256 << 10
 
 RETRY_S = 60.0
 """How long a chunk is tried again while the server is away (a restart, a failover)."""
+
+SEGMENT_ROWS = 500
+"""Rows searched at once for those the server refuses: bounds the savepoints that are open together."""
 
 ROW_ERRORS = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.RaiseError)
 """Errors that one row of the data can cause; others concern the table or the server."""
@@ -103,7 +107,7 @@ class ChunkWriter:
                     hint="correct the value, choose another type or policy in the plan, or quarantine such rows",
                     table=table.source,
                     column=None if row.column is None else table.copied[row.column].source,
-                    key=show_key(table.key, row.key),
+                    key=_show_row(table, row),
                 )
 
     async def _attempt(self, table: TablePlan, chunk: Chunk, reread: Reread, lost: int | None) -> Written:
@@ -164,35 +168,58 @@ class ChunkWriter:
     async def _find_refused(
         self, connection: Connection, table: TablePlan, rows: Sequence[SingleRow]
     ) -> dict[int, str]:
-        """Return index -> the server's words for rows it refuses: halve what fails, down to the single row.
+        """Return index -> the server's words for rows it refuses.
 
         This happens in a transaction that is rolled back: rows written inside savepoints would carry transaction ids
         that the ledger does not know.
         """
         refused: dict[int, str] = {}
-
-        async def copy(start: int, end: int) -> None:
-            try:
-                async with connection.transaction():
-                    await self._copy(connection, table, [row.payload for row in rows[start:end]])
-            except ROW_ERRORS as error:
-                if end - start == 1:
-                    refused[start] = server_words(error)
-                    return
-                middle = (start + end) // 2
-                await copy(start, middle)
-                await copy(middle, end)
-
         trial = connection.transaction()
         await trial.start()
         try:
-            if rows:
-                await copy(0, len(rows))
+            for start in range(0, len(rows), SEGMENT_ROWS):
+                segment = range(start, min(start + SEGMENT_ROWS, len(rows)))
+                found = await self._search(connection, table, rows, segment)
+                refused |= found
+                if found and len(found) < len(segment):
+                    # In one piece, since each savepoint that stays holds a lock until the transaction ends.
+                    await self._copy(connection, table, [rows[i].payload for i in segment if i not in found])
         finally:
             if not connection.is_closed():
                 await trial.rollback()
         self._stop_at_fatal(table, [_refused_row(rows[i], words) for i, words in refused.items()])
         return refused
+
+    async def _search(
+        self, connection: Connection, table: TablePlan, rows: Sequence[SingleRow], segment: range
+    ) -> dict[int, str]:
+        """Halve what the server refuses, down to the single row. With no row refused, the segment stays copied."""
+        refused: dict[int, str] = {}
+
+        async def copy(part: range) -> None:
+            try:
+                async with savepoint(connection):
+                    await self._copy(connection, table, [rows[i].payload for i in part])
+            except ROW_ERRORS as error:
+                if len(part) == 1:
+                    refused[part[0]] = server_words(error)
+                    return
+                middle = len(part) // 2
+                await copy(part[:middle])
+                await copy(part[middle:])
+
+        try:
+            async with savepoint(connection):
+                await self._copy(connection, table, [rows[i].payload for i in segment])
+        except ROW_ERRORS:
+            async with savepoint(connection, keep=False):
+                await copy(segment)
+        return refused
+
+
+def _show_row(table: TablePlan, row: RejectedRow) -> str:
+    values = dict(zip((c.source for c in table.copied), row.values, strict=False))
+    return show_row(table, values, row.key)
 
 
 def _refused_row(row: SingleRow, words: str) -> RejectedRow:

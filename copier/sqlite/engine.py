@@ -151,6 +151,4 @@ def choose_engine(wish: str = "auto") -> Engine:
     for name in ("native", "portable") if wish == "auto" else (wish,):
         if name in makers:
             return makers[name]()
-    raise UsageError(
-        f"the {wish} engine is not installed", hint="leave SQLITE2PG_ENGINE unset, or set it to portable"
-    )
+    raise UsageError(f"the {wish} engine is not installed", hint="leave SQLITE2PG_ENGINE unset, or set it to portable")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
 
+from copier.plan.model import TablePlan
 from copier.plan.source import Key, Value
 from copier.wire.cast import BrokenText
 
@@ -64,6 +66,14 @@ def _value_from_json(value: Any) -> Value:
 def show_key(names: tuple[str, ...], key: Key) -> str:
     """Return the key for a person: `id=5`, `a='x', b=x'00ff'`."""
     return ", ".join(f"{name}={show_value(value)}" for name, value in zip(names, key, strict=False))
+
+
+def show_row(table: TablePlan, values: Mapping[str, Value], key: Key) -> str:
+    """Name a row for a person: by the columns that identify it, else by its keyset key; `values` by source column."""
+    names = table.identity_columns
+    if names and all(name in values for name in names):
+        return show_key(names, tuple(values[name] for name in names))
+    return show_key(table.key, key)
 
 
 def show_value(value: Value, limit: int = 60) -> str:

@@ -38,3 +38,20 @@ def value_to_json(value: Value) -> list[str]:
     if isinstance(value, bytes):
         return [kind, value.hex()]
     return [kind, str(value)]
+
+
+def value_from_json(pair: list[str]) -> Value:
+    """Return the value that `value_to_json` wrote."""
+    kind, text = pair
+    match kind:
+        case "integer":
+            return int(text)
+        case "real":
+            return float.fromhex(text)
+        case "text":
+            return text
+        case "broken text":
+            return BrokenText(bytes.fromhex(text))
+        case "blob":
+            return bytes.fromhex(text)
+    return None

@@ -30,7 +30,6 @@ class Database:
         self._misfits: Counter[tuple[str, str]] = Counter()
         self._rejected: list[Rejected] = []
         self._orphans: dict[tuple[str, str], int] = {}
-        self._widened: dict[str, dict[str, str]] = {}
 
     def __enter__(self) -> Self:
         # Nobody else reads the file yet: no journal, no fsync.
@@ -90,16 +89,11 @@ class Database:
             self.connection.execute(f"UPDATE {quote(table)} SET {quote(column)} = ? WHERE rowid = ?", (value, rowid))
         return len(victims)
 
-    def widen(self, table: str, column: str, values: Sequence[Value], becomes: str) -> None:
-        """Put values that the richer type of an undeclared form cannot hold: the column then `becomes` another."""
-        if self.set(table, column, values):
-            self._widened.setdefault(table, {})[column] = becomes
-
     def finish(self, types: Mapping[str, Mapping[str, str]]) -> Expected:
         """Count the rows and return what is expected."""
         count = "SELECT count(*) FROM {}"
         rows = {table: self.connection.execute(count.format(quote(table))).fetchone()[0] for table in types}
-        real = {table: {**columns, **self._widened.get(table, {})} for table, columns in types.items()}
+        real = {table: dict(columns) for table, columns in types.items()}
         return Expected(rows, real, tuple(self._rejected), dict(self._orphans), next_ids(self.connection, types))
 
     def _victims(self, table: str, column: str, wanted: int, where: str) -> list[int]:

@@ -169,7 +169,7 @@ def build(path: Path, rows: int = 10_000, *, seed: int = 7, dirt: bool = True) -
 def _spoil(db: Database) -> None:
     db.spoil("messages", "text", NUL_TEXT, "NUL in text")
     db.spoil("messages", "text", BROKEN_UTF8, "invalid UTF-8")
-    db.widen("messages", "reactions", INVALID_JSON, "text")
+    db.spoil("messages", "reactions", INVALID_JSON, "no JSON")
     db.spoil("messages", "timestamp", ("", "now"), "no time")
     db.spoil("messages", "sentiment", ("", "n/a"), "no number")
     db.spoil("messages", "edited", ("sometimes",), "no boolean")

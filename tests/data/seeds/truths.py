@@ -139,7 +139,7 @@ def _spoil(db: Database) -> None:
     db.spoil("guesses", "response_ms", ("", "fast"), "no integer")
     db.spoil("guesses", "created_at", NO_DATE, "no date")
     db.spoil("user_reports", "details", BROKEN_UTF8, "invalid UTF-8")
-    db.widen("challenges", "tags", INVALID_JSON, "text")
+    db.spoil("challenges", "tags", INVALID_JSON, "no JSON", where=unguessed)
     db.orphan("guesses", "user_id", (999_999, 999_998))
     db.orphan("user_reports", "challenge_id", (999_999,))
     db.set("token_transactions", "amount", (2**40, -(2**33)))
