@@ -94,7 +94,13 @@ BACKUP = _option(
     "backup", Path, "Where the backup that comes first goes (default: beside the source).", _OUTPUT, "FILE"
 )
 NO_BACKUP = _option("no_backup", bool, "Do not back the source up first.", _OUTPUT)
-SCRIPT = _option("script", Path, "Where the equivalent SQL script goes.", _OUTPUT, "FILE")
+SCRIPT = _option(
+    "script",
+    Path,
+    "Where the equivalent SQL script goes (default beside the source); none for no script.",
+    _OUTPUT,
+    "FILE",
+)
 REPORT = _option("report", Path, "Write the whole report here as JSON, also when the command fails.", _OUTPUT, "FILE")
 LOG_FILE = _option("log_file", str, "Append every event here as a JSON line; none for no log.", _OUTPUT, "FILE|none")
 LOG_FILE_FULL = _option(

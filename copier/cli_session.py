@@ -25,7 +25,7 @@ from copier.private_file import must_be_writable, open_private, write_private
 from copier.progress import make_listener
 from copier.units import printable
 
-_NO_LOG = Path("none")
+_NO_FILE = Path("none")
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +148,7 @@ def open_session(command: Command, flags: dict[str, Any]) -> Session:
     """Read the settings and open everything. Raises UsageError."""
     keys = {key: value for key, value in flags.items() if key not in _NOT_SETTINGS}
     settings, face = settings_file.load(keys, config=flags.get("config"))
-    settings = _checked(command, settings)
+    settings = _with_script(command, _checked(command, settings))
     if face.report is not None:
         must_be_writable(face.report, "--report")
     redact = log.Redactor(log.secrets_of(settings.postgres, os.environ))
@@ -176,10 +176,22 @@ def _checked(command: Command, settings: config.Settings) -> config.Settings:
     return replace(settings, postgres=None) if command.postgres == "no" else settings
 
 
+def _with_script(command: Command, settings: config.Settings) -> config.Settings:
+    """Return the settings with the place of the SQL script: beside the source, or here, unless one was chosen."""
+    if command.name not in ("full", "schema"):
+        return settings
+    if settings.script is not None:
+        return replace(settings, script=None) if settings.script == _NO_FILE else settings
+    folders = [settings.sqlite.parent] if settings.sqlite else []
+    folder = next((one for one in (*folders, Path()) if os.access(one, os.W_OK)), None)
+    name = f"sqlite2pg_{datetime.now():%Y%m%d_%H%M%S}.sql"
+    return settings if folder is None else replace(settings, script=folder / name)
+
+
 def _open_log(
     command: Command, settings: config.Settings, face: settings_file.Face
 ) -> tuple[BinaryIO | None, Path | None]:
-    if face.log_file == _NO_LOG or (face.log_file is None and not command.logs):
+    if face.log_file == _NO_FILE or (face.log_file is None and not command.logs):
         return None, None
     if face.log_file is not None:
         must_be_writable(face.log_file, "--log-file")

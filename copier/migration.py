@@ -248,7 +248,11 @@ class _Migration:
     def _write_script(self, work: Work) -> None:
         path = self._settings.script
         if path is not None:
-            path.write_text(script(work.plan), encoding="utf-8")
+            try:
+                path.write_text(script(work.plan), encoding="utf-8")
+            except OSError as error:
+                self._progress.warn(f"The SQL script could not be written to {path}: {error.strerror}")
+                return
             self._progress.report.target["script"] = str(path)
             self._progress.say(f"The same as an SQL script: {path}")
 

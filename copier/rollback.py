@@ -15,11 +15,21 @@ from copier.plan.names import qualify
 from copier.postgres.dump import dump as dump_tables
 from copier.postgres.ledger import Ledger, Run
 from copier.postgres.ledger_objects import ObjectRow
+from copier.postgres.ledger_tables import Connection
+from copier.postgres.savepoint import savepoint
 from copier.postgres.setaside import SetAside, put_back
 from copier.postgres.undo import delete_written_rows, xmin_filter
 from copier.postgres.writer import server_words
 from copier.report import Report
 from copier.session import Progress, Target, open_target
+
+GONE = (
+    asyncpg.UndefinedTableError,
+    asyncpg.UndefinedObjectError,
+    asyncpg.UndefinedFunctionError,
+    asyncpg.InvalidSchemaNameError,
+)
+"""What DROP says of an object that somebody, or a dropped table, took along."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +78,7 @@ async def rollback(
     async with open_target(settings) as target:
         found = await _find(target, run)
         await target.ledger.lock(target.control, found.target_schema)
+        await _refuse_later(target, found)
         objects = await target.ledger.objects.all(target.control, found.id)
         changes = await _changes(target, found, objects)
         if not discard_changes:
@@ -87,6 +98,16 @@ async def _find(target: Target, run: str | None) -> Run:
             hint="check the DSN and --ledger-schema; `sqlite2pg status` lists the runs",
         )
     return found
+
+
+async def _refuse_later(target: Target, run: Run) -> None:
+    """Tables of this run may have been made anew by a later one: then they are not this run's to remove."""
+    later = await target.ledger.later_runs(target.control, run.id)
+    if later:
+        raise RollbackRefused(
+            f"run {later[0]} came after run {run.id} and worked on the same tables",
+            hint=f"roll that back first: sqlite2pg rollback --run {later[0]}",
+        )
 
 
 async def _changes(target: Target, run: Run, objects: list[ObjectRow]) -> list[TableChange]:
@@ -147,8 +168,7 @@ async def _undo(
     try:
         async with control.transaction():
             for row in reversed(objects):
-                if row.state == "created" and row.drop_sql:
-                    await control.execute(row.drop_sql)
+                if row.state == "created" and row.drop_sql and await _drop(control, row.drop_sql):
                     dropped.append(f"{row.kind} {row.name}")
             deleted = await _delete_rows(target, run, ledger, changes)
             restored = await _put_back(target, objects)
@@ -164,6 +184,16 @@ async def _undo(
             f"PostgreSQL refused the rollback: {server_words(error)}", hint="nothing was removed"
         ) from error
     return RollbackResult(run.id, dropped, deleted, path, restored)
+
+
+async def _drop(control: Connection, drop_sql: str) -> bool:
+    """Drop one object; False when it is gone already."""
+    try:
+        async with savepoint(control):
+            await control.execute(drop_sql)
+    except GONE:
+        return False
+    return True
 
 
 async def _put_back(target: Target, objects: list[ObjectRow]) -> list[str]:

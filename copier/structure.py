@@ -10,7 +10,8 @@ from copier.begin import Work, with_plain_columns
 from copier.errors import SchemaFailed
 from copier.plan import ddl
 from copier.plan.model import ObjectNote, Plan, TablePlan
-from copier.plan.names import qualify
+from copier.plan.names import qualify, quote
+from copier.plan.reasons import ONLY_DATA
 from copier.postgres.ledger_objects import ObjectRow
 from copier.postgres.ledger_tables import Connection
 from copier.postgres.schema import advance_sequence, note, validate_constraint
@@ -56,15 +57,30 @@ async def _make_room(work: Work) -> None:
                 await control.execute(f"TRUNCATE {listed}")
                 await _remember(work, EMPTIED, names)
     elif settings.existing == "replace":
-        for name in [name for name in work.replaced if name not in done]:
-            try:
-                async with control.transaction():
-                    await control.execute(f"DROP TABLE {qualify(settings.schema, name)}")
-                    await _remember(work, REPLACED, [name])
-            except asyncpg.DependentObjectsStillExistError as error:
-                raise SchemaFailed(
-                    f"cannot replace {name}: {server_words(error)}", hint="drop what depends on it first", table=name
-                ) from error
+        await _drop_replaced(work, [name for name in work.replaced if name not in done])
+
+
+async def _drop_replaced(work: Work, names: list[str]) -> None:
+    """Drop the tables together, with the views and trigger functions that this plan will make anew."""
+    if not names:
+        return
+    control, schema = work.target.control, work.plan.schema
+    views = await control.fetch(
+        "SELECT relname FROM pg_class WHERE relnamespace = $1::regnamespace AND relkind = 'v' AND relname = ANY ($2)",
+        *(quote(schema), [view.target for view in work.plan.views]),
+    )
+    try:
+        async with control.transaction():
+            if views:
+                await control.execute(f"DROP VIEW {', '.join(qualify(schema, row[0]) for row in views)}")
+            await control.execute(f"DROP TABLE {', '.join(qualify(schema, name) for name in names)}")
+            for trigger in work.plan.triggers:
+                await control.execute(f"DROP FUNCTION IF EXISTS {trigger.function}()")
+            await _remember(work, REPLACED, names)
+    except asyncpg.DependentObjectsStillExistError as error:
+        raise SchemaFailed(
+            f"cannot replace the tables: {server_words(error)}", hint="drop what depends on them first"
+        ) from error
 
 
 async def _remember(work: Work, kind: str, names: Iterable[str]) -> None:
@@ -133,6 +149,9 @@ async def finish(work: Work) -> None:
     for table in plan.tables:
         await _advance(work, control, table)
         await control.execute(ddl.analyze(plan.schema, table).sql)
+    if work.run.command == "data":
+        work.notes += [ObjectNote("view", view.source, None, "skipped", ONLY_DATA) for view in plan.views]
+        return
     work.notes += await _create_views(work, control)
     for statement in ddl.triggers(plan):
         work.notes.append(await work.builder.note(control, statement, "translated"))

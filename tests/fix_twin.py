@@ -78,7 +78,8 @@ _ROWS: tuple[tuple[Any, ...], ...] = (
         *(1, 1, "2000-01-01 00:00:00", "2000-01-01", b"a'b", "0 lead"),
     ),
 )
-SQLITE_DDL = "CREATE TABLE t (" + ", ".join(f"{quote(c.source)} {c.declared}" for c in TWIN.columns) + ")"
+_COLUMNS = [f"{quote(c.source)} {c.declared}{' PRIMARY KEY' if c.identity else ''}" for c in TWIN.columns]
+SQLITE_DDL = f"CREATE TABLE t ({', '.join(_COLUMNS)})"
 PG_DDL = f"CREATE TABLE twin ({', '.join(f'{quote(c.target)} {c.type.sql}' for c in TWIN.columns)})"
 
 

@@ -112,3 +112,40 @@ async def test_appended_rows_are_taken_back_and_others_stay(
     assert await pg.fetchval(
         "SELECT convalidated FROM pg_constraint WHERE contype = 'f' AND conrelid = 'child'::regclass"
     )
+
+
+async def test_a_run_is_not_rolled_back_from_under_a_later_one(
+    family: Path, pg_dsn: str, pg: asyncpg.Connection
+) -> None:
+    settings = Settings(sqlite=family, postgres=pg_dsn, no_backup=True)
+    first = await migration.full(settings)
+    second = await migration.full(Settings(sqlite=family, postgres=pg_dsn, no_backup=True, existing="replace"))
+    assert second.outcome == "verified"
+    with pytest.raises(RollbackRefused, match=f"run {second.run} came after"):
+        await migration.rollback(settings, run=first.run, no_dump=True)
+    assert await pg.fetchval("SELECT count(*) FROM child") == 3
+    await migration.rollback(settings, no_dump=True)
+    assert await pg.fetchval("SELECT to_regclass('child')") is None
+    result = await migration.rollback(settings, no_dump=True)
+    assert (result.run, result.dropped) == (first.run, []), "its objects had been replaced, and are gone"
+    assert await relations(pg) == set()
+
+
+async def test_schema_then_data_then_check_then_two_rollbacks(
+    family: Path, tmp_path: Path, pg_dsn: str, pg: asyncpg.Connection
+) -> None:
+    settings = Settings(sqlite=family, postgres=pg_dsn, schema="shop", script=tmp_path / "shop.sql")
+    made = await migration.schema(settings)
+    assert made.exit_code == 0, made.to_json().decode()
+    assert 'CREATE TABLE "shop"."parent"' in (tmp_path / "shop.sql").read_text()
+    moved = await migration.data(settings)
+    assert moved.exit_code == 0, moved.to_json().decode()
+    assert (await migration.check(settings)).exit_code == 0
+    assert await pg.fetchval("SELECT count(*) FROM shop.names") == 2
+    assert await pg.fetchval("INSERT INTO shop.parent (name) VALUES ('c') RETURNING id") == 3
+    await pg.execute("DELETE FROM shop.parent WHERE id = 3")
+    assert (await migration.rollback(settings, no_dump=True)).deleted_rows == {"parent": 2, "child": 3}
+    assert await relations(pg) >= {"shop.parent", "shop.child"}
+    await migration.rollback(settings, no_dump=True)
+    assert await relations(pg) == set()
+    assert not await pg.fetchval("SELECT true FROM pg_namespace WHERE nspname = 'shop'")

@@ -9,14 +9,11 @@ from copier.plan.build_tables import note_parts
 from copier.plan.choices import NO_COLUMN
 from copier.plan.model import CheckPlan, ColumnPlan, TablePlan
 from copier.plan.names import fold
-from copier.plan.reasons import TABLE_EXISTS
+from copier.plan.reasons import DROPPED_BY_PLAN, TABLE_EXISTS
 from copier.plan.scope import TableScope
 from copier.plan.sql_parse import Untranslatable, tokenize
 from copier.plan.translate import translate_expression
 from copier.plan.translate_default import constant_default, translate_default
-
-DEFAULT_DROPPED = "dropped by the plan file"
-"""How the note on a default begins that the plan file drops; the writer of plan files looks for it."""
 
 _INTEGERS = ("int2", "int4", "int8")
 
@@ -124,7 +121,7 @@ def _default(column: ColumnDraft, plan: ColumnPlan, draft: TableDraft, ctx: Cont
     sql = column.source.default
     if chosen is not None:
         if not chosen and sql is not None:
-            ctx.note("default", plan.source, draft.source.name, f"{DEFAULT_DROPPED}: {sql}")
+            ctx.note("default", plan.source, draft.source.name, f"{DROPPED_BY_PLAN}: {sql}")
         return chosen or None
     if sql is None or plan.identity:
         if sql is not None:

@@ -12,7 +12,6 @@ from dataclasses import replace
 
 from copier.errors import PlanError
 from copier.plan.build import PlanOptions, build_plan
-from copier.plan.build_columns import DEFAULT_DROPPED
 from copier.plan.existing import TargetTables
 from copier.plan.file_read import FORMAT, parse_file, read_choices
 from copier.plan.model import ColumnPlan, ObjectNote, Plan, TablePlan
@@ -94,7 +93,7 @@ def _table(table: TablePlan, plan: Plan) -> Iterator[str]:
 
 
 def _is_dropped_default(note: ObjectNote) -> bool:
-    return note.kind == "default" and note.detail.startswith(DEFAULT_DROPPED)
+    return note.kind == "default" and note.detail.startswith(DROPPED_BY_PLAN)
 
 
 def _column(column: ColumnPlan, default: str | None) -> dict[str, str | bool]:

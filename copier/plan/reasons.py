@@ -10,7 +10,9 @@ LEFT_OUT = "left out by --tables or --exclude"
 TABLE_LEFT_OUT = "its table is left out"
 TABLE_EXISTS = "the table exists already"
 
-_DECIDED = (SKIPPED_BY_PLAN, DROPPED_BY_PLAN, LEFT_OUT, TABLE_LEFT_OUT, TABLE_EXISTS)
+ONLY_DATA = "`data` brings rows alone"
+
+_DECIDED = (SKIPPED_BY_PLAN, DROPPED_BY_PLAN, LEFT_OUT, TABLE_LEFT_OUT, TABLE_EXISTS, ONLY_DATA)
 
 
 def is_decided(note: ObjectNote) -> bool:

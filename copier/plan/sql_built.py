@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from copier.plan.names import fold, quote, shorten
-from copier.plan.scope import Scope
+from copier.plan.scope import Scope, lower
 from copier.plan.sql_convert import unify
 from copier.plan.sql_parse import Untranslatable
 from copier.plan.sql_relation import Frame, Output, unique_names
@@ -80,12 +80,17 @@ def widen(built: Built, kinds: Sequence[Kind]) -> None:
     built.outputs = built.leaves()[0].outputs
 
 
+def _result_name(output: Output, position: int) -> str:
+    """Return a column's name; SQLite will not have one called true or false."""
+    return f"column{position}" if lower(output.name) in ("true", "false") else output.name
+
+
 def rename(built: Built, names: Sequence[str] | None, scope: Scope) -> None:
     """Give the result columns the names a view has: unique, and those of its column list where it has one."""
     first = built.leaves()[0]
     if names is not None and len(names) != len(first.outputs):
         raise Untranslatable("its column list does not match its query")
-    shown = unique_names(names if names is not None else [o.name for o in first.outputs])
+    shown = unique_names(names if names is not None else map(_result_name, first.outputs, range(1, 10_000)))
     for index, (name, output) in enumerate(zip(shown, first.outputs, strict=True)):
         if name != output.name:
             first.outputs[index] = replace(output, name=name, target=shorten(fold(name, scope.names)))

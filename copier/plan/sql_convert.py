@@ -161,8 +161,10 @@ def as_output(value: Value) -> Value:
 
 def constant_for(target: Value, constant: Constant) -> str | None:
     """Return a constant as SQL of the kind of `target`, None when that kind cannot hold it."""
-    if target.kind in ("named", "any"):
-        return text_constant(constant).sql if isinstance(constant, str) else None
+    if isinstance(constant, str) and target.kind in ("named", "any"):
+        return text_constant(constant).sql
+    if isinstance(constant, int | float) and target.kind == "any":
+        return number_constant(constant).operand
     return constant_sql(constant, target.kind, target.cast)
 
 

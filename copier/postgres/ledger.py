@@ -187,6 +187,20 @@ class Ledger:
             *(run, outcome, report.decode()),
         )
 
+    async def later_runs(self, connection: Connection, run: str) -> list[str]:
+        """Return the runs after this one that worked on any of its target tables, the newest first."""
+        rows = await connection.fetch(
+            self.sql(
+                "SELECT DISTINCT later.id, later.started_at FROM {run} r JOIN {run} later"
+                " ON later.target_schema = r.target_schema AND later.started_at > r.started_at"
+                " JOIN {run_table} mine ON mine.run = r.id"
+                " JOIN {run_table} theirs ON theirs.run = later.id AND theirs.target = mine.target"
+                " WHERE r.id = $1 ORDER BY later.started_at DESC"
+            ),
+            run,
+        )
+        return [row["id"] for row in rows]
+
     async def delete_run(self, connection: Connection, run: str) -> None:
         """Forget a run and everything under it."""
         await connection.execute(self.sql("DELETE FROM {run} WHERE id = $1"), run)
