@@ -6,7 +6,7 @@ import contextlib
 import json
 import math
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -101,6 +101,8 @@ _EPOCH = datetime.fromtimestamp(0, UTC)
 def _as_pg(value: Any, plan: ColumnPlan) -> Any:
     if value is None:
         return None
+    if plan.type.wire == "jsonb":
+        return json.loads(value)
     if plan.type.wire == "date":
         return date.fromisoformat(value)
     return _TO_PG.get(plan.cast, lambda v: v)(value)
@@ -145,17 +147,28 @@ def lite() -> Iterator[sqlite3.Connection]:
         yield connection
 
 
-@pytest.fixture
-async def twin(lite: sqlite3.Connection, pg: asyncpg.Connection) -> Twin:
-    """Both twins; the server's session is in a zone other than UTC, which must change nothing."""
+async def filled(lite: sqlite3.Connection, pg: asyncpg.Connection) -> Twin:
+    """Make PostgreSQL's twin; its session is in a zone other than UTC, which must change nothing."""
     await pg.execute("SET TIME ZONE 'America/New_York'")
     await pg.set_type_codec("jsonb", encoder=json.dumps, decoder=str, schema="pg_catalog")
     await pg.execute(PG_DDL)
     places = ", ".join(f"${i + 1}" for i in range(len(TWIN.columns)))
     rows = [[_as_pg(v, c) for v, c in zip(row, TWIN.columns, strict=True)] for row in _ROWS]
-    for row in rows:
-        for index, plan in enumerate(TWIN.columns):
-            if plan.type.wire == "jsonb" and row[index] is not None:
-                row[index] = json.loads(row[index])
     await pg.executemany(f"INSERT INTO {qualify('public', 'twin')} VALUES ({places})", rows)
     return Twin(lite, pg)
+
+
+@pytest.fixture
+async def twin(lite: sqlite3.Connection, pg: asyncpg.Connection) -> Twin:
+    """Both twins, on PostgreSQL 18."""
+    return await filled(lite, pg)
+
+
+@pytest.fixture
+async def twin_any(lite: sqlite3.Connection, pg_any: str) -> AsyncIterator[Twin]:
+    """Both twins, once on each server this machine has."""
+    connection = await asyncpg.connect(pg_any)
+    try:
+        yield await filled(lite, connection)
+    finally:
+        await connection.close()

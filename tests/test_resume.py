@@ -15,7 +15,9 @@ import pytest
 
 from copier import migration
 from copier.config import Settings
-from copier.errors import ResumeRefused
+from copier.errors import ResumeRefused, RunBusy
+from copier.plan.ranges import find_gaps
+from copier.postgres.ledger import Ledger
 
 ROWS = 200_000
 CHUNK_BYTES = 256 << 10
@@ -149,3 +151,71 @@ async def test_a_changed_source_is_not_resumed(
     report = await migration.full(settings)
     assert report.outcome == "verified"
     assert await pg.fetchval("SELECT body FROM note WHERE id = 1") == "changed"
+
+
+async def test_a_commit_under_way_when_the_copier_was_killed_is_waited_for(
+    wide: Path, pg_dsn: str, pg: asyncpg.Connection
+) -> None:
+    """The old backend has written its chunk and not committed yet; the resume must neither repeat nor miss it."""
+    process = await start_copy(wide, pg_dsn)
+
+    async def reached() -> bool:
+        return await committed_chunks(pg) >= 3
+
+    await wait_for(reached, process)
+    process.kill()
+    await process.communicate()
+    ledger = Ledger()
+    run = await ledger.latest(pg, "public")
+    assert run is not None
+    old = await asyncpg.connect(pg_dsn)
+    under_way = old.transaction()
+    await under_way.start()
+    [gap, *_] = find_gaps(await ledger.chunks.committed(old, run.id, "tag"), 0)
+    first = gap.after or ("", 0)
+    rank = (*gap.prefix, 1)
+    assert await ledger.chunks.claim(old, run.id, "tag", rank, gap.after, ("zzz", 0), (0, 0, 0), {}, 0)
+    with sqlite3.connect(wide) as db:
+        rows = db.execute("SELECT name, note FROM tag WHERE (name, note) > (?, ?)", first).fetchall()
+    db.close()
+    await old.copy_records_to_table("tag", records=rows)
+    resume = asyncio.create_task(
+        migration.full(Settings(sqlite=wide, postgres=pg_dsn, no_backup=True, chunk_bytes=CHUNK_BYTES))
+    )
+
+    async def waiting() -> bool:
+        return bool(
+            await pg.fetchval(
+                "SELECT count(*) FROM pg_stat_activity WHERE pg_blocking_pids(pid) @> ARRAY[$1::int]",
+                old.get_server_pid(),
+            )
+        )
+
+    while not resume.done() and not await waiting():
+        await asyncio.sleep(0)
+    assert not resume.done(), "the resume waits for the old transaction"
+    await under_way.commit()
+    await old.close()
+    report = await resume
+    assert report.outcome == "verified", report.to_json().decode()
+    await assert_same(wide, pg)
+
+
+async def test_who_still_writes_for_an_earlier_attempt_is_stopped(
+    wide: Path, pg_dsn: str, pg: asyncpg.Connection
+) -> None:
+    """A copier that lost its lock without noticing must not write beside the one that went on."""
+    process = await start_copy(wide, pg_dsn)
+
+    async def reached() -> bool:
+        return await committed_chunks(pg) >= 3
+
+    await wait_for(reached, process)
+    process.kill()
+    await process.communicate()
+    ledger = Ledger()
+    run = await ledger.latest(pg, "public")
+    assert run is not None
+    await ledger.resume_run(pg, run.id)
+    with pytest.raises(RunBusy, match="taken"):
+        await ledger.chunks.claim(pg, run.id, "tag", (99,), None, ("a", 1), (0, 0, 0), {}, 0)

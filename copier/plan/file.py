@@ -29,16 +29,19 @@ def load_plan(
     profiles: Mapping[str, TableProfile],
     options: PlanOptions,
     existing: TargetTables | None = None,
+    *,
+    schema_name: str | None = None,
 ) -> Plan:
     """Return the plan with the file's decisions in place of the planner's own.
 
     The file's `schema`, `types` and `names` replace those of `options`; its tables are narrowed by the options' globs.
+    `schema_name` overrides the file's target schema.
     Columns and tables the file does not name keep the planner's choice, with a warning. PlanError names the line.
     """
     document = parse_file(text)
     options = replace(
         options,
-        schema=document.schema_ or options.schema,
+        schema=schema_name or document.schema_ or options.schema,
         types=document.types or options.types,
         names=document.names or options.names,
     )

@@ -89,6 +89,11 @@ class Scope:
         """Return the table's quoted name with its schema."""
         return qualify(self.schema, table.target)
 
+    def without(self, names: Iterable[str]) -> Scope:
+        """Return this scope without some tables or views."""
+        gone = {lower(name) for name in names}
+        return Scope(self.schema, {k: t for k, t in self.tables.items() if k not in gone}, self.names)
+
     def adding(self, table: TableScope) -> Scope:
         """Return this scope with one more table or view."""
         return Scope(self.schema, {**self.tables, lower(table.source): table}, self.names)

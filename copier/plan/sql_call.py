@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from copier.plan.sql_arithmetic import positive
+from copier.plan.sql_compare import C
 from copier.plan.sql_functions import FUNCTIONS
 from copier.plan.sql_json import array_length, arrow, extract, identity, json_type
 from copier.plan.sql_parse import Untranslatable
@@ -15,6 +17,9 @@ from copier.plan.sql_value import Rules, Value
 
 _TIME = frozenset(("date", "time", "datetime", "julianday", "unixepoch", "strftime"))
 _CURRENT = frozenset(("current_timestamp", "current_date", "current_time"))
+
+_BINARY = frozenset(("instr", "replace", "trim", "ltrim", "rtrim", "substr", "substring"))
+"""Functions that never look at a collation; PostgreSQL's refuse one that calls different texts equal."""
 
 _MORE: dict[str, tuple[int, int, Function]] = {
     "json_extract": (2, 100, extract),
@@ -48,6 +53,8 @@ def scalar_call(name: str, args: Sequence[Value], rules: Rules) -> Value:
         return current(name, rules)
     if name in _TIME:
         return time_function(name, args, rules)
+    if name in _BINARY:
+        args = [_by_bytes(arg) for arg in args]
     found = FUNCTIONS.get(name) or _MORE.get(name)
     if found is None:
         raise Untranslatable(_REASONS.get(name, f"{name}() has no counterpart"))
@@ -55,3 +62,9 @@ def scalar_call(name: str, args: Sequence[Value], rules: Rules) -> Value:
     if not least <= len(args) <= most:
         raise Untranslatable(f"{name}() with {len(args)} arguments")
     return translate(list(args), rules)
+
+
+def _by_bytes(value: Value) -> Value:
+    if not value.collated or value.kind != "text":
+        return value
+    return replace(value, sql=value.operand + C, atom=False, collated=False)

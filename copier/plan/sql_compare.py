@@ -96,19 +96,12 @@ def _against_constant(op: str, value: Value, constant: Value, rules: Rules) -> t
         if value.affinity == "text":
             return _rendered(value, text_constant(number_text(raw)), op in _MIRROR, rules)
         raise Untranslatable("compares text with a number")
-    stored_number = value.kind == "bool" or (value.kind in MOMENTS and value.cast != "iso")
-    if stored_number and not value.affinity and isinstance(raw, str):
-        raise NeverEqual
+    if isinstance(raw, str):
+        _check_against_text(op, value, raw, rules)
     if value.kind == "bool":
         return _bool_against(op, value, constant, rules)
     if value.kind == "bytea":
-        if value.affinity == "blob" or not value.column:
-            raise NeverEqual
-        raise Untranslatable(f"compares {value.described()}, which had texts and blobs, with a constant")
-    if value.is_number and isinstance(raw, str):
-        _check_numeric_text(value, raw)
-    if value.kind in MOMENTS and isinstance(raw, str):
-        _check_boundary(op, value, raw, rules)
+        raise NeverEqual
     shown = constant_for(value, raw)
     if shown is None:
         if value.kind in MOMENTS and value.cast != "iso" and isinstance(raw, int | float):
@@ -119,13 +112,18 @@ def _against_constant(op: str, value: Value, constant: Value, rules: Rules) -> t
     return value.operand, shown
 
 
-def _check_numeric_text(value: Value, raw: str) -> None:
-    if value.affinity not in ("integer", "numeric", "real") or number_of(raw) is None:
+def _check_against_text(op: str, value: Value, raw: str, rules: Rules) -> None:
+    """Refuse what affinity would not bring together, and texts of times whose order is not that of the times.
+
+    As texts, a date comes before every time of that day, its midnight included.
+    """
+    if value.is_number and (value.affinity not in ("integer", "numeric", "real") or number_of(raw) is None):
         raise NeverEqual
-
-
-def _check_boundary(op: str, value: Value, raw: str, rules: Rules) -> None:
-    """As texts, a date comes before every time of that day, its midnight included."""
+    stored_number = value.kind == "bool" or (value.kind in MOMENTS and value.cast != "iso")
+    if stored_number and not value.affinity:
+        raise NeverEqual
+    if value.kind == "bytea" and value.column and value.affinity != "blob":
+        raise Untranslatable(f"compares {value.described()}, which had texts and blobs, with a constant")
     unsure = rules.strict and value.cast == "iso" and value.kind != "date" and op not in ("<", ">=")
     if unsure and is_date_only(raw):
         raise Untranslatable(f"compares {value.described()}, a date and time stored as text, with a date")
@@ -168,6 +166,8 @@ def _moments(op: str, left: Value, right: Value, rules: Rules) -> tuple[str, str
         shown = other.moment if other.moment_form == "datetime" else f"({other.moment})::date"
         mine = _at_resolution(column, other)
     else:
+        if not (other.is_number or other.kind == "bool" or (other.digits and column.affinity)):
+            raise Untranslatable(f"compares {column.described()}, a time stored as a number, with {other.kind}")
         shown, mine = number(other, rules).operand, number(column, rules).operand
     return (mine, shown) if column is left else (shown, mine)
 
@@ -207,9 +207,17 @@ def _rendered(left: Value, right: Value, ordered: bool, rules: Rules) -> tuple[s
         left, right = replace(left, sql=f"{left.operand}::text"), replace(right, sql=f"{right.operand}::text")
     if ordered and left.kind == "bool" and (left.predicate or right.predicate):
         left, right = number(left, rules), number(right, rules)
+    a, b = _own_collation(left), _own_collation(right)
+    if left.kind == "text" and left.column and right.collated and not left.collated:
+        return a + C, b  # the left column's collation decides
     if ordered and "text" in (left.kind, right.kind) and not (left.collated or right.collated):
-        return left.operand, right.operand + C
-    return left.operand, right.operand
+        return a, b + C
+    return a, b
+
+
+def _own_collation(value: Value) -> str:
+    """Return an operand; in SQLite a collation belongs to the bare column, PostgreSQL hands it on to expressions."""
+    return value.operand + C if value.collated and not value.column and value.kind == "text" else value.operand
 
 
 def member(value: Value, items: Sequence[Value], rules: Rules, *, negate: bool = False) -> Value:

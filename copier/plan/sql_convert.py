@@ -127,7 +127,7 @@ def as_text(value: Value, rules: Rules) -> Value:
         return text(value.sql if value.kind == "jsonval" else f"{value.operand}::text", atom=value.atom, **kept)
     if value.kind in ("int", "bool") and value.number != "real":
         return text(f"{number(value, rules).operand}::text", **kept)
-    if value.kind == "num" and value.number != "real" and not rules.strict:
+    if value.kind == "num" and value.column and value.number != "real" and not rules.strict:
         return text(f"trim_scale({value.sql})::text", **kept)
     if value.kind in ("json", "named") or (value.kind in ("uuid", "jsonb") and not rules.strict):
         return text(f"{value.operand}::text", **kept)

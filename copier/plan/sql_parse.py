@@ -7,7 +7,8 @@ SQLite's own table of precedences (sqlite.org/lang_expr.html); where the two cou
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 from sqlglot import exp
@@ -72,6 +73,15 @@ class _SQLite(SQLite):
     Parser = _Parser
 
 
+@contextmanager
+def shallow() -> Iterator[None]:
+    """Turn Python's limit on recursion into a refusal: SQL nests as deep as somebody wrote it."""
+    try:
+        yield
+    except RecursionError:
+        raise Untranslatable("is nested too deeply") from None
+
+
 def tokenize(sql: str, *, statements: bool = False) -> list[Token]:
     """Return the tokens of `sql`, comments dropped; Untranslatable when it has none or cannot be read.
 
@@ -97,6 +107,8 @@ def parse_expression(sql: str) -> exp.Expr:
     query = _parse(f"SELECT (\n{sql}\n)")
     terms = query.expressions
     extra = [name for name, value in query.args.items() if value and name not in ("expressions", "kind")]
+    if len(terms) == 1 and isinstance(terms[0], exp.Subquery):
+        raise Untranslatable("a subquery is not possible here")
     if not isinstance(query, exp.Select) or extra or len(terms) != 1 or type(terms[0]) is not exp.Paren:
         raise Untranslatable("is not one expression")
     tree: exp.Expr = terms[0].this
@@ -131,7 +143,9 @@ def parse_query(sql: str) -> exp.Query:
 def _parse(sql: str) -> exp.Expr:
     try:
         statements: list[exp.Expr | None] = _SQLite().parse(sql)
-    except Exception as error:  # ParseError, RecursionError, and defects of the parser
+    except RecursionError:
+        raise Untranslatable("is nested too deeply") from None
+    except Exception as error:  # ParseError, and defects of the parser
         raise Untranslatable("cannot be read as SQLite's SQL") from error
     if len(statements) != 1 or statements[0] is None:
         raise Untranslatable("is not one statement")

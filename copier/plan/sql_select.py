@@ -105,6 +105,8 @@ class Queries:
 
     def _select(self, node: exp.Select, world: World, outer: Frame | None) -> Built:
         _check_args(node, _SELECT_ARGS)
+        if not node.expressions:
+            raise Untranslatable("a SELECT without columns")
         aliases = {lower(p.alias): p.this for p in node.expressions if isinstance(p, exp.Alias)}
         frame = Frame(aliases=aliases, outer=outer)
         expressions = QueryExpressions(frame, _Nested(self, world), _RULES)

@@ -21,7 +21,7 @@ from copier.plan.sql_compare import compare, member
 from copier.plan.sql_constant import as_integer
 from copier.plan.sql_convert import condition, unify
 from copier.plan.sql_match import glob, like, regexp
-from copier.plan.sql_parse import Untranslatable, parse_expression
+from copier.plan.sql_parse import Untranslatable, parse_expression, shallow
 from copier.plan.sql_time import current
 from copier.plan.sql_typeof import typeof_is
 from copier.plan.sql_value import (
@@ -67,12 +67,13 @@ def translate_expression(
     type the result is given. Errors: Untranslatable.
     """
     rules = Rules(strict=True, immutable=immutable, index=index)
-    found = TableExpressions(table, rules).value(parse_expression(sql))
-    if column is not None:
-        return fit(found, column, rules)
-    if value is None:
-        value = immutable and not found.column
-    return found.sql if value else condition(found, rules).sql
+    with shallow():
+        found = TableExpressions(table, rules).value(parse_expression(sql))
+        if column is not None:
+            return fit(found, column, rules)
+        if value is None:
+            value = immutable and not found.column
+        return found.sql if value else condition(found, rules).sql
 
 
 class Expressions:
@@ -288,10 +289,13 @@ def _calls_typeof(node: exp.Expr) -> bool:
 
 
 def _flat(node: exp.Expr) -> list[exp.Expr]:
-    """Return the parts of a chain of ANDs, or of ORs."""
-    if type(node.this) is type(node):
-        return [*_flat(node.this), node.expression]
-    return [node.this, node.expression]
+    """Return the parts of a chain of ANDs, or of ORs, which can be thousands."""
+    parts: list[exp.Expr] = []
+    kind = type(node)
+    while type(node) is kind:
+        parts.append(node.args["expression"])
+        node = node.this
+    return [node, *reversed(parts)]
 
 
 def _bytes(digits: str) -> bytes:

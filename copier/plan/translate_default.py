@@ -14,7 +14,7 @@ from sqlglot import exp
 
 from copier.plan.model import ColumnPlan
 from copier.plan.sql_cast import fit, moment_as
-from copier.plan.sql_parse import Untranslatable, parse_expression
+from copier.plan.sql_parse import Untranslatable, parse_expression, shallow
 from copier.plan.sql_random import random_call
 from copier.plan.sql_time import LOCAL_NOW, NOW
 from copier.plan.sql_value import (
@@ -45,8 +45,9 @@ def translate_default(sql: str, column: ColumnPlan) -> str | None:
 
     Errors: Untranslatable, also for a constant that the column's type cannot hold.
     """
-    value = Defaults(_RULES).value(parse_expression(sql))
-    return None if value.is_null else assigned(value, column)
+    with shallow():
+        value = Defaults(_RULES).value(parse_expression(sql))
+        return None if value.is_null else assigned(value, column)
 
 
 def assigned(value: Value, column: ColumnPlan) -> str:
@@ -71,7 +72,8 @@ def assigned(value: Value, column: ColumnPlan) -> str:
 def constant_default(sql: str) -> str | int | float | None:
     """Return the value of a default that is a constant; None when it is NULL, a blob, or computed."""
     try:
-        value = Defaults(_RULES).value(parse_expression(sql))
+        with shallow():
+            value = Defaults(_RULES).value(parse_expression(sql))
     except Untranslatable:
         return None
     found = value.constant if value.is_constant else None

@@ -15,7 +15,7 @@ from copier.plan.model import ColumnPlan, TriggerPlan
 from copier.plan.names import qualify, quote
 from copier.plan.scope import ROWID_NAMES, Scope, TableScope, lower
 from copier.plan.sql_convert import condition
-from copier.plan.sql_parse import Untranslatable, parse_expression, parse_update
+from copier.plan.sql_parse import Untranslatable, parse_expression, parse_update, shallow
 from copier.plan.sql_trigger import TriggerText, read_trigger
 from copier.plan.sql_value import Rules, Value, column_value
 from copier.plan.translate_default import Defaults, assigned
@@ -28,7 +28,11 @@ _NO_KEY = "a trigger whose UPDATE does not name its own row by its key"
 
 def translate_trigger(sql: str, scope: Scope, *, name: str) -> TriggerPlan:
     """Return the function and trigger, both called `name`, for a whole CREATE TRIGGER. Errors: Untranslatable."""
-    read = read_trigger(sql)
+    with shallow():
+        return _translated(read_trigger(sql), scope, name, sql)
+
+
+def _translated(read: TriggerText, scope: Scope, name: str, sql: str) -> TriggerPlan:
     table = scope.table(read.table)
     if table is None:
         raise Untranslatable(f"it is on {read.table}, which is not in the target")

@@ -10,7 +10,7 @@ from sqlglot.tokenizer_core import Token, TokenType
 from copier.plan.model import ColumnPlan
 from copier.plan.pgtype import PgType
 from copier.plan.scope import UNKNOWN, Scope, TableScope, lower
-from copier.plan.sql_parse import Untranslatable, parse_query, tokenize
+from copier.plan.sql_parse import Untranslatable, parse_query, shallow, tokenize
 from copier.plan.sql_relation import Output
 from copier.plan.sql_select import Queries
 from copier.plan.sql_value import Affinity, Kind
@@ -46,9 +46,10 @@ def translate_view(sql: str, scope: Scope) -> str:
 
 def view_of(sql: str, scope: Scope) -> TranslatedView:
     """Return the query of a whole CREATE VIEW and its columns. Errors: Untranslatable."""
-    names, query = _split(sql)
-    shown, outputs = Queries(scope, query).top(parse_query(query), names)
-    return TranslatedView(shown, tuple(_column(o) for o in outputs))
+    with shallow():
+        names, query = _split(sql)
+        shown, outputs = Queries(scope, query).top(parse_query(query), names)
+        return TranslatedView(shown, tuple(_column(o) for o in outputs))
 
 
 def view_scope(source: str, target: str, view: TranslatedView) -> TableScope:
@@ -64,6 +65,7 @@ def translate_views(
     Returns source name -> result, in an order in which PostgreSQL can create them; refused ones come last.
     """
     waiting = {source: (target, sql) for source, target, sql in views}
+    scope = scope.without(waiting)  # what they give is known only once they are translated
     done: dict[str, TranslatedView | Untranslatable] = {}
     refused: dict[str, Untranslatable] = {}
     while waiting:
