@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from copier.config import Settings
-from copier.errors import ResumeRefused, SourceUnreadable, TargetUnusable
+from copier.errors import ResumeRefused, SourceUnreadable, TargetUnusable, UsageError
 from copier.events import Message
 from copier.plan.existing import ExistingTable
 from copier.plan.file import dump_plan
@@ -63,13 +63,15 @@ async def begin(
     but the ledger's own tables has been created when it raises.
     """
     control, ledger = target.control, target.ledger
-    await ledger.create(control)
     await ledger.lock(control, settings.schema)
+    await ledger.create(control)
     former = await ledger.unfinished(control, settings.schema)
     objects = await ledger.objects.all(control, former.id) if former else []
-    ours = await own_tables(settings, target)
+    ours = frozenset(o.name for o in objects if o.kind == "table")
     plan, existing, replaced = await _plan(settings, source, target, profiles, ours)
     _refuse_orphans(settings, plan)
+    if command == "data":
+        _require_tables(plan)
     if any(table.existing for table in plan.tables):
         for warning in plan.warnings:
             progress.listener(Message("warning", warning))
@@ -100,13 +102,13 @@ async def begin(
     return Work(settings, progress, source, target, profiles, plan, run, attempt, objects, builder, replaced)
 
 
-async def own_tables(settings: Settings, target: Target) -> frozenset[str]:
-    """Return the target tables that the unfinished run created, if there is one."""
+async def filled_tables(settings: Settings, target: Target) -> frozenset[str]:
+    """Return the target tables that the unfinished run writes to, if there is one: their rows may be its own."""
     control, ledger = target.control, target.ledger
     former = await ledger.unfinished(control, settings.schema) if await ledger.exists(control) else None
     if former is None:
         return frozenset()
-    return frozenset(o.name for o in await ledger.objects.all(control, former.id) if o.kind == "table")
+    return frozenset(row["target"] for row in (await ledger.table_states(control, former.id)).values())
 
 
 async def _plan(
@@ -160,6 +162,15 @@ def _refuse_orphans(settings: Settings, plan: Plan) -> None:
                 )
 
 
+def _require_tables(plan: Plan) -> None:
+    missing = [t.target for t in plan.tables if not t.existing]
+    if missing:
+        raise UsageError(
+            f"{len(missing)} tables are not in the target: {', '.join(missing[:5])}",
+            hint="create them first (`sqlite2pg schema`), leave them out with --exclude, or use `full`",
+        )
+
+
 async def _rows_before(settings: Settings, target: Target, plan: Plan) -> dict[str, int]:
     """Count the rows of existing target tables; TargetUnusable when there are any and the settings do not allow it."""
     counts: dict[str, int] = {}
@@ -176,7 +187,7 @@ async def _rows_before(settings: Settings, target: Target, plan: Plan) -> dict[s
             hint="nothing was changed. `sqlite2pg status` shows earlier runs and `rollback` removes one; "
             "--existing=append, truncate or replace are choices",
         )
-    return counts
+    return {} if settings.existing == "truncate" else counts
 
 
 def with_plain_columns(plan: Plan, plain: set[tuple[str, str]]) -> Plan:

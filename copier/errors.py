@@ -10,8 +10,8 @@
         ├── PreflightError      exit 5: refused before anything was written
         │   ├── SourceUnreadable  not SQLite, corrupt, encrypted, a directory ...
         │   ├── TargetUnusable    cannot connect, too old, no privilege, not empty ...
-        │   └── ResumeRefused     source, plan or target changed since the unfinished run
-        ├── RunBusy             another run holds the target
+        │   ├── ResumeRefused     source, plan or target changed since the unfinished run
+        │   └── RunBusy           another run holds the target
         ├── SchemaFailed        DDL that the copy cannot do without was refused
         ├── CopyFailed          a table's data could not be written
         ├── RowRefused          a row cannot be converted and the policy is `fail`
@@ -67,7 +67,9 @@ class ConnectionLost(TransientError):
 
 
 class SourceBusy(TransientError):
-    """Another process holds the SQLite lock."""
+    """Another process holds the SQLite lock; nothing has begun yet."""
+
+    exit_code = 5
 
 
 class TerminalError(CopierError):

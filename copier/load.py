@@ -45,7 +45,7 @@ class Load:
         async with open_pool(dsn, limits.writers) as pool, open_pool(dsn, BUILDERS, setup=tune_session) as builders:
             self._pool, self._builders = pool, builders
             writer = ChunkWriter(
-                *(pool, self._ledger, work.run.id, work.plan.schema),
+                *(pool, self._ledger, work.run.id, work.attempt, work.plan.schema),
                 fail_on_reject=work.settings.on_reject == "fail",
             )
             pipeline = Pipeline(

@@ -13,7 +13,7 @@ from pathlib import Path
 import orjson
 
 from copier.assessment import Assessment, assess
-from copier.begin import Work, begin, own_tables
+from copier.begin import Work, begin, filled_tables
 from copier.config import Settings
 from copier.errors import CopierError, UsageError
 from copier.events import Listener, Message, ignore
@@ -43,7 +43,7 @@ from copier.sqlite.backup import BackupResult
 from copier.sqlite.backup import backup as backup_file
 from copier.sqlite.chatdb import make_chat_database
 from copier.status import RunStatus, status
-from copier.structure import column_notes, create_tables, finish, put_all_back, set_aside
+from copier.structure import column_notes, create_tables, finish, make_room, put_all_back, set_aside
 from copier.wire.keys import key_from_json, show_key, show_row, show_value
 from copier.wire.values import value_from_json
 
@@ -119,8 +119,6 @@ async def data(settings: Settings, listener: Listener = ignore) -> Report:
     """Copy the data into tables that exist, and verify it."""
     if settings.existing == "replace":
         raise UsageError("--existing=replace makes tables anew, which `data` does not", hint="use `full`")
-    if settings.existing == "refuse":
-        settings = replace(settings, existing="refuse")
     return await _Migration(settings, listener, "data").run()
 
 
@@ -223,7 +221,7 @@ class _Migration:
             _describe(progress.report, settings, source, target)
             progress.report.source["backup"] = self._backup_path
             progress.say(f"Source: {source.snapshot.note}.")
-            await preflight(settings, progress, source, target, own_tables=await own_tables(settings, target))
+            await preflight(settings, progress, source, target, own_tables=await filled_tables(settings, target))
             profiles = await profile(source, settings, progress)
             work = await begin(settings, progress, source, target, profiles, self._command)
             self._write_script(work)
@@ -259,11 +257,10 @@ class _Migration:
     async def _build(self, work: Work) -> None:
         """Create, copy, finish and verify."""
         phase = self._progress.phase
-        if self._command != "data":
-            with phase("schema"):
+        with phase("schema"):
+            await make_room(work)
+            if self._command != "data":
                 await create_tables(work)
-        else:
-            self._require_tables(work.plan)
         if self._command != "schema":
             await set_aside(work)
         rows = sum(work.profiles[t.source].rows for t in work.plan.tables)
@@ -274,14 +271,6 @@ class _Migration:
             await finish(work)
         if self._command != "schema":
             await self._verify(work)
-
-    def _require_tables(self, plan: Plan) -> None:
-        missing = [t.target for t in plan.tables if not t.existing]
-        if missing:
-            raise UsageError(
-                f"{len(missing)} tables are not in the target: {', '.join(missing[:5])}",
-                hint="create them first (`sqlite2pg schema`), leave them out with --exclude, or use `full`",
-            )
 
     async def _verify(self, work: Work) -> None:
         control, ledger = work.target.control, work.target.ledger

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import aiosqlite
 
 from copier.channel import ByteChannel
+from copier.errors import CopyFailed
 from copier.events import Listener, TableFinished, TableProgress, TableStarted
 from copier.plan.chunk import Chunk
 from copier.plan.model import TablePlan
@@ -165,24 +166,33 @@ class Pipeline:
         async def reread(chunk: Chunk) -> list[SingleRow]:
             async with self._readers.reader() as connection:
                 source = self._engine.table(connection, job.table, refused=job.refused)
-                return [row async for row in _single_rows(source, job.table, chunk)]
+                async with aclosing(_single_rows(source, job.table, chunk)) as rows:
+                    return [row async for row in rows]
 
         return reread
 
 
 async def _read_pages(source: TableSource, gap: Gap, pages: asyncio.Queue[Page | None]) -> None:
-    async for page in source.pages(gap.after, gap.upto):
-        await pages.put(page)
+    async with aclosing(source.pages(gap.after, gap.upto)) as found:
+        async for page in found:
+            await pages.put(page)
     await pages.put(None)
 
 
-async def _single_rows(source: TableSource, table: TablePlan, chunk: Chunk) -> AsyncIterator[SingleRow]:
+async def _single_rows(source: TableSource, table: TablePlan, chunk: Chunk) -> AsyncGenerator[SingleRow]:
+    if not table.key:
+        raise CopyFailed(
+            f"PostgreSQL refused a row of {table.source}, which has no key to find it by",
+            hint="rename the columns called rowid, _rowid_ and oid, or make the target take every row",
+            table=table.source,
+        )
     width = len(table.copied)
-    async for page in source.pages(chunk.after, chunk.last):
-        for row in page.rows:
-            batch = source.convert(replace(page, rows=[row]))
-            if batch.rows:
-                yield SingleRow(batch.payload, row[width:], row[:width])
+    async with aclosing(source.pages(chunk.after, chunk.last)) as pages:
+        async for page in pages:
+            for row in page.rows:
+                batch = source.convert(replace(page, rows=[row]))
+                if batch.rows:
+                    yield SingleRow(batch.payload, row[width:], row[:width])
 
 
 def _append(chunk: Chunk, batch: Batch) -> None:

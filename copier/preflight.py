@@ -99,4 +99,4 @@ def _refuse(checks: Sequence[Check], kind: type[SourceUnreadable] | type[TargetU
     if failed:
         first = failed[0]
         more = f" (and {len(failed) - 1} more checks failed)" if len(failed) > 1 else ""
-        raise kind(f"{first.name}: {first.detail}{more}", hint=first.hint)
+        raise kind(f"the check {first.name!r} failed: {first.detail}{more}", hint=first.hint)

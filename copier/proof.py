@@ -91,7 +91,9 @@ class Proof:
         def progress(rows: int, size_bytes: int) -> None:
             self._progress.listener(TableProgress(VERIFY, table.source, rows, size_bytes))
 
-        content = ContentCheck(table, self._plan.schema, rejected, xids, self._turn, progress)
+        total = self._facts.totals.get(table.source)
+        rejected_rows = total.rejected if total is not None else 0
+        content = ContentCheck(table, self._plan.schema, rejected, rejected_rows, xids, self._turn, progress)
         async with self._source.snapshot.reader() as connection:
             return await content.run(connection, control)
 
@@ -103,7 +105,8 @@ class Proof:
         if run and table.source in self._facts.appended:
             where = f" WHERE {xmin_filter(await ledger.chunks.xids(control, run, table.source))}"
         target_rows = await control.fetchval(f"SELECT count(*) FROM {qualify(self._plan.schema, table.target)}{where}")
-        rejected = len(await ledger.rejects.keys(control, run, table.source)) if run else 0
+        total = self._facts.totals.get(table.source)
+        rejected = total.rejected if total is not None else 0
         return TableCheck(source_rows, rejected, target_rows, equal=source_rows == rejected + target_rows)
 
     def _judge(self, table: TablePlan, report: TableReport, check: TableCheck, level: Level) -> None:

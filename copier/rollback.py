@@ -79,13 +79,40 @@ async def rollback(
         found = await _find(target, run)
         await target.ledger.lock(target.control, found.target_schema)
         await _refuse_later(target, found)
-        objects = await target.ledger.objects.all(target.control, found.id)
-        changes = await _changes(target, found, objects)
-        if not discard_changes:
-            _refuse_changes(found, changes)
-        path = None if no_dump else await _dump(target, found, changes, dump, progress)
         with progress.phase("rollback"):
-            return await _undo(target, found, objects, changes, path)
+            try:
+                async with target.control.transaction():
+                    return await _undo(target, found, progress, dump, no_dump, discard_changes)
+            except asyncpg.DependentObjectsStillExistError as error:
+                raise RollbackRefused(
+                    f"objects of others depend on what run {found.id} created: {server_words(error)}",
+                    hint="nothing was removed; drop those objects first",
+                ) from error
+            except asyncpg.PostgresError as error:
+                words = server_words(error)
+                raise TerminalError(f"PostgreSQL refused the rollback: {words}", hint="nothing was removed") from error
+
+
+async def _undo(
+    target: Target, run: Run, progress: Progress, dump: Path | None, no_dump: bool, discard_changes: bool
+) -> RollbackResult:
+    """Lock, count, dump, remove: nobody can change the tables between the count and the drop."""
+    control, ledger = target.control, target.ledger
+    objects = await ledger.objects.all(control, run.id)
+    changes = await _changes(target, run, objects)
+    if not discard_changes:
+        _refuse_changes(run, changes)
+    path = None if no_dump else await _dump(target, run, changes, dump, progress)
+    dropped = [
+        f"{row.kind} {row.name}"
+        for row in reversed(objects)
+        if row.state == "created" and row.drop_sql and await _drop(control, row.drop_sql)
+    ]
+    deleted = await _delete_rows(target, run, ledger, changes)
+    restored = await _put_back(target, objects)
+    await ledger.delete_run(control, run.id)
+    await ledger.drop_if_empty(control)
+    return RollbackResult(run.id, dropped, deleted, path, restored)
 
 
 async def _find(target: Target, run: str | None) -> Run:
@@ -119,6 +146,8 @@ async def _changes(target: Target, run: Run, objects: list[ObjectRow]) -> list[T
         name = qualify(run.target_schema, row["target"])
         if not await target.control.fetchval("SELECT to_regclass($1) IS NOT NULL", name):
             continue
+        # Writers wait; readers, and the dump, do not.
+        await target.control.execute(f"LOCK TABLE {name} IN SHARE ROW EXCLUSIVE MODE")
         xids = await target.ledger.chunks.xids(target.control, run.id, source)
         condition = xmin_filter(xids) if xids else "false"
         counts = await target.control.fetchrow(
@@ -158,32 +187,6 @@ async def _dump(
     path = to or Path(f"sqlite2pg_rollback_{datetime.now(UTC):%Y%m%d_%H%M%S}.sql")
     with progress.phase("dump"):
         return await dump_tables(target.dsn, tables, path, target.info.version_num)
-
-
-async def _undo(
-    target: Target, run: Run, objects: list[ObjectRow], changes: list[TableChange], path: Path | None
-) -> RollbackResult:
-    control, ledger = target.control, target.ledger
-    dropped: list[str] = []
-    try:
-        async with control.transaction():
-            for row in reversed(objects):
-                if row.state == "created" and row.drop_sql and await _drop(control, row.drop_sql):
-                    dropped.append(f"{row.kind} {row.name}")
-            deleted = await _delete_rows(target, run, ledger, changes)
-            restored = await _put_back(target, objects)
-            await ledger.delete_run(control, run.id)
-            await ledger.drop_if_empty(control)
-    except asyncpg.DependentObjectsStillExistError as error:
-        raise RollbackRefused(
-            f"objects of others depend on what run {run.id} created: {server_words(error)}",
-            hint="nothing was removed; drop those objects first",
-        ) from error
-    except asyncpg.PostgresError as error:
-        raise TerminalError(
-            f"PostgreSQL refused the rollback: {server_words(error)}", hint="nothing was removed"
-        ) from error
-    return RollbackResult(run.id, dropped, deleted, path, restored)
 
 
 async def _drop(control: Connection, drop_sql: str) -> bool:

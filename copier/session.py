@@ -9,7 +9,7 @@ import secrets
 import sys
 import time
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,6 +39,7 @@ from copier.postgres.catalog import TargetSchema
 from copier.postgres.connect import Retry, ServerInfo, connect, server_info
 from copier.postgres.dsn import describe, parse
 from copier.postgres.embedded import EmbeddedServer, embedded_server
+from copier.postgres.failures import broken_run
 from copier.postgres.ledger import Ledger
 from copier.report import Report
 from copier.sqlite.catalog import read_schema
@@ -77,16 +78,16 @@ class Progress:
 
     @contextmanager
     def errors(self) -> Iterator[None]:
-        """Raise the error that matters out of a TaskGroup's, with the report as far as it came."""
+        """Raise the error that matters, as one of ours where it is the server's, with the report as far as it came."""
         try:
             yield
-        except BaseExceptionGroup as group:
-            error = root_cause(group)
-            self._attach(error)
-            raise error from group
-        except CopierError as error:
-            self._attach(error)
-            raise
+        except Exception as error:
+            cause = root_cause(error)
+            told = broken_run(cause) or cause
+            self._attach(told)
+            if told is error:
+                raise
+            raise told from error
 
     def _attach(self, error: BaseException) -> None:
         if isinstance(error, CopierError):
@@ -126,7 +127,11 @@ class Progress:
 
 
 def peak_rss_bytes() -> int:
-    """Peak resident memory of this process."""
+    """Peak resident memory of this process. Linux counts it per program; getrusage would include who started it."""
+    with suppress(OSError):
+        for line in Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 
@@ -291,7 +296,7 @@ def make_plan(
     text = read_plan_file(settings.plan) if settings.plan is not None else recorded
     if text is None:
         return build_plan(source.schema, profiles, options, existing)
-    return load_plan(text, source.schema, profiles, options, existing)
+    return load_plan(text, source.schema, profiles, options, existing, schema_name=settings.schema)
 
 
 def read_plan_file(path: Path) -> str:

@@ -29,7 +29,6 @@ REPLACED = "replaced table"
 async def create_tables(work: Work) -> None:
     """Create what must exist before the data. A generated column the server refuses is copied as plain data."""
     control = work.target.control
-    await _make_room(work)
     plain = {(o.source_table or "", o.name) for o in work.objects if o.kind == PLAIN}
     work.plan = with_plain_columns(work.plan, plain)
     tables = {t.source: t for t in work.plan.tables if not t.existing}
@@ -45,7 +44,7 @@ async def create_tables(work: Work) -> None:
             await _create_doubtful(work, statement, tables[statement.table])
 
 
-async def _make_room(work: Work) -> None:
+async def make_room(work: Work) -> None:
     """Empty or drop existing tables when the settings say so, once per run."""
     settings, control = work.settings, work.target.control
     done = {o.name for o in work.objects if o.kind in (EMPTIED, REPLACED)}
@@ -53,11 +52,20 @@ async def _make_room(work: Work) -> None:
         names = [t.target for t in work.plan.tables if t.existing and t.target not in done]
         if names:
             async with control.transaction():
-                listed = ", ".join(qualify(settings.schema, name) for name in names)
-                await control.execute(f"TRUNCATE {listed}")
+                await _truncate(control, settings.schema, names)
                 await _remember(work, EMPTIED, names)
     elif settings.existing == "replace":
         await _drop_replaced(work, [name for name in work.replaced if name not in done])
+
+
+async def _truncate(control: Connection, schema: str, names: list[str]) -> None:
+    try:
+        await control.execute(f"TRUNCATE {', '.join(qualify(schema, name) for name in names)}")
+    except asyncpg.FeatureNotSupportedError as error:
+        raise SchemaFailed(
+            f"the tables cannot be emptied: {server_words(error)}",
+            hint="empty or include the tables that refer to them; `sqlite2pg rollback` forgets this run",
+        ) from error
 
 
 async def _drop_replaced(work: Work, names: list[str]) -> None:
@@ -95,12 +103,13 @@ async def _create_doubtful(work: Work, statement: ddl.Statement, table: TablePla
     if words is None:
         return
     plain = ddl.plain_table(table)
-    await work.builder.require(work.target.control, [ddl.create_table(work.plan.schema, plain)])
     generated = [c.source for c in table.columns if c.generated]
-    for column in generated:
-        await work.target.ledger.objects.add(
-            work.target.control, work.run.id, PLAIN, column, table.source, drop_sql="", detail=words
-        )
+    async with work.target.control.transaction():
+        await work.builder.require(work.target.control, [ddl.create_table(work.plan.schema, plain)])
+        for column in generated:
+            await work.target.ledger.objects.add(
+                work.target.control, work.run.id, PLAIN, column, table.source, drop_sql="", detail=words
+            )
     work.objects = await work.target.ledger.objects.all(work.target.control, work.run.id)
     work.plan = with_plain_columns(work.plan, {(table.source, column) for column in generated})
     for name, _ in table.added_columns:

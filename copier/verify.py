@@ -49,13 +49,17 @@ class TableCheck:
 
 
 class ContentCheck:
-    """Compares one table. `rejected` are keys, as `key_to_json` writes them, of rows not expected in the target."""
+    """Compares one table. `rejected` are keys, as `key_to_json` writes them, of rows not expected in the target.
+
+    `rejected_rows` is how many rows the ledger lists as rejected: for a table without a key that is all it can say.
+    """
 
     def __init__(
         self,
         table: TablePlan,
         schema: str,
         rejected: Collection[str],
+        rejected_rows: int,
         xids: list[int] | None,
         turn: asyncio.Lock,
         progress: Progress,
@@ -63,6 +67,7 @@ class ContentCheck:
         self._table = table
         self._schema = schema
         self._rejected = rejected
+        self._rejected_rows = rejected_rows
         self._xids = xids
         self._turn = turn
         self._progress = progress
@@ -100,12 +105,16 @@ class ContentCheck:
             digest.add(rows)
             check.source_rows += len(page.rows)
             self._progress(len(page.rows), 0)
+        if not self._table.key and len(self._unfit) == self._rejected_rows:
+            # Without a key the ledger cannot say which rows it holds, only how many.
+            self._unfit = []
         check.excluded_rows = check.source_rows - digest.rows - len(self._unfit)
 
     async def _digest_target(self, target: Connection, digest: TableDigest, check: TableCheck) -> None:
         names = [c.target for c in self._columns]
-        async for rows in read_back(target, self._schema, self._table.target, names, xids=self._xids):
-            digest.add(rows)
+        async with aclosing(read_back(target, self._schema, self._table.target, names, xids=self._xids)) as found:
+            async for rows in found:
+                digest.add(rows)
         check.target_rows = digest.rows
 
     async def _source_rows(self, source: aiosqlite.Connection) -> AsyncIterator[tuple[Page, list[Fields]]]:
@@ -126,7 +135,7 @@ class ContentCheck:
                 yield page, fields
 
     def _without_rejected(self, rows: list[tuple[Value, ...]], width: int) -> list[tuple[Value, ...]]:
-        if not self._rejected:
+        if not self._rejected or not self._table.key:
             return rows
         return [row for row in rows if key_to_json(row[width:]) not in self._rejected]
 
@@ -145,8 +154,9 @@ class ContentCheck:
             ours += [row for row in rows if digest.bucket_of(row) in buckets]
         theirs: list[Fields] = []
         names = [c.target for c in self._columns]
-        async for rows in read_back(target, self._schema, self._table.target, names, xids=self._xids):
-            theirs += [row for row in rows if digest.bucket_of(row) in buckets]
+        async with aclosing(read_back(target, self._schema, self._table.target, names, xids=self._xids)) as found:
+            async for rows in found:
+                theirs += [row for row in rows if digest.bucket_of(row) in buckets]
         return self._pair(digest, ours, theirs)
 
     def _pair(self, digest: TableDigest, ours: list[Fields], theirs: list[Fields]) -> list[Mismatch]:

@@ -13,7 +13,7 @@ import ssl
 
 import asyncpg
 
-from copier.errors import ConnectionLost, CopierError, TargetUnusable, TransientError, UsageError
+from copier.errors import ConnectionLost, CopierError, TargetUnusable, TerminalError, TransientError, UsageError
 from copier.postgres.dsn import Dsn, describe
 
 _TRANSIENT_CLASSES = ("08",)
@@ -29,7 +29,7 @@ _TRANSIENT_STATES = frozenset(
         "57P05",  # idle_session_timeout
     }
 )
-_LOST_INTERFACE = ("closed", "connection is", "released back to the pool", "closing")
+_LOST_INTERFACE = ("closed", "connection is", "released back to the pool", "closing", "another operation is")
 _UNREACHABLE = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EADDRNOTAVAIL)
 
 
@@ -44,6 +44,8 @@ def is_transient(error: BaseException) -> bool:
         return False
     if isinstance(error, (OSError, asyncio.TimeoutError)):
         return True
+    if isinstance(error, asyncpg.InternalClientError):
+        return True  # asyncpg's word for a connection that breaks in the middle of a COPY
     if isinstance(error, asyncpg.InterfaceError) and not isinstance(error, ValueError):
         return any(word in str(error) for word in _LOST_INTERFACE)
     return isinstance(error, asyncpg.TargetServerAttributeNotMatched)
@@ -67,6 +69,20 @@ def translate(error: BaseException, dsn: Dsn) -> CopierError:
     if isinstance(error, asyncpg.InterfaceError) and is_transient(error):
         return ConnectionLost(f"the connection to {describe(dsn)} broke", hint="run the same command again")
     return UsageError(f"asyncpg cannot use the connection string for {describe(dsn)}", hint=_without_values(error))
+
+
+def broken_run(error: BaseException) -> CopierError | None:
+    """Return the copier's error for one of asyncpg's that came out of a run under way, None for any other error."""
+    if isinstance(error, CopierError) or not isinstance(
+        error, asyncpg.PostgresError | asyncpg.InterfaceError | asyncpg.InternalClientError | ConnectionError
+    ):
+        return None
+    if is_transient(error):
+        return ConnectionLost(
+            "the connection to PostgreSQL was lost",
+            hint="run the same command again: it goes on from what is committed",
+        )
+    return TerminalError(f"PostgreSQL refused: {error}", hint="--verbose and the server's log say more")
 
 
 def _without_values(error: BaseException) -> str:

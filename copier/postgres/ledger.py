@@ -13,12 +13,16 @@ from dataclasses import dataclass
 
 import asyncpg
 import orjson
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
 
 from copier.errors import RunBusy
 from copier.plan.names import quote
 from copier.postgres.ledger_chunks import Chunks, Rejects
 from copier.postgres.ledger_objects import Objects
 from copier.postgres.ledger_tables import DDL, DEFAULT_SCHEMA, FORMAT, NAMES, Connection, LedgerTables
+
+OURS = "the ledger of sqlite2pg"
+"""Comment on a schema that the ledger created: with its last run it goes again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,7 @@ class Ledger:
             known = await connection.fetchval("SELECT 1 FROM pg_namespace WHERE nspname = $1", self.schema)
             if not known:
                 await connection.execute(f"CREATE SCHEMA {quote(self.schema)}")
+                await connection.execute(f"COMMENT ON SCHEMA {quote(self.schema)} IS '{OURS}'")
             await connection.execute(self.sql(DDL))
 
     async def drop_if_empty(self, connection: Connection) -> None:
@@ -72,14 +77,13 @@ class Ledger:
             return
         for name in reversed(NAMES):
             await connection.execute(f"DROP TABLE {self.tables[name]}")
-        if self.schema == DEFAULT_SCHEMA:
-            left = await connection.fetchval(
-                "SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
-                " WHERE n.nspname = $1)",
-                self.schema,
-            )
-            if not left:
-                await connection.execute(f"DROP SCHEMA {quote(self.schema)}")
+        ours = await connection.fetchval(
+            "SELECT obj_description(n.oid, 'pg_namespace') = $2 AND NOT EXISTS"
+            " (SELECT FROM pg_class c WHERE c.relnamespace = n.oid) FROM pg_namespace n WHERE n.nspname = $1",
+            *(self.schema, OURS),
+        )
+        if ours:
+            await connection.execute(f"DROP SCHEMA {quote(self.schema)}")
 
     async def lock(self, connection: Connection, target_schema: str) -> None:
         """Take the session lock that keeps a second run away from the same schema; RunBusy says who holds it."""
@@ -106,11 +110,10 @@ class Ledger:
         )
 
     async def unfinished(self, connection: Connection, target_schema: str) -> Run | None:
-        """Return the newest run of data into the schema that has not ended, if there is one."""
+        """Return the newest run into the schema that has not ended, if there is one."""
         row = await connection.fetchrow(
             self.sql(
-                "SELECT * FROM {run} WHERE target_schema = $1 AND finished_at IS NULL AND command IN ('full', 'data')"
-                " ORDER BY started_at DESC LIMIT 1"
+                "SELECT * FROM {run} WHERE target_schema = $1 AND finished_at IS NULL ORDER BY started_at DESC LIMIT 1"
             ),
             target_schema,
         )
@@ -169,13 +172,38 @@ class Ledger:
             )
 
     async def resume_run(self, connection: Connection, run: str) -> int:
-        """Count one more attempt and return its number (1 for the first resume)."""
-        attempt = await connection.fetchval(
-            self.sql("UPDATE {run} SET attempts = attempts + 1, host = $2, pid = $3 WHERE id = $1 RETURNING attempts"),
-            *(run, socket.gethostname(), os.getpid()),
+        """Count one more attempt and return its number (1 for the first resume), with no chunk left under way.
+
+        A backend whose copier was killed may still be committing, or wait for a client that is gone: the update waits
+        for its lock on the run's row, and after a moment ends it. The caller holds the lock of the schema, so no such
+        backend belongs to a live run.
+        """
+        statement = self.sql(
+            "UPDATE {run} SET attempts = attempts + 1, host = $2, pid = $3 WHERE id = $1 RETURNING attempts"
         )
-        assert isinstance(attempt, int)
-        return attempt
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type(asyncpg.LockNotAvailableError), stop=stop_after_attempt(5), reraise=True
+        ):
+            with attempt:
+                try:
+                    async with connection.transaction():
+                        await connection.execute("SET LOCAL lock_timeout = '3s'")
+                        # The foreign key of a chunk under way shares a lock on its table's row.
+                        await connection.execute(self.sql("SELECT FROM {run_table} WHERE run = $1 FOR UPDATE"), run)
+                        number = await connection.fetchval(statement, *(run, socket.gethostname(), os.getpid()))
+                except asyncpg.LockNotAvailableError:
+                    await self._end_stale_writers(connection)
+                    raise
+        assert isinstance(number, int)
+        return number
+
+    async def _end_stale_writers(self, connection: Connection) -> None:
+        await connection.execute(
+            "SELECT pg_terminate_backend(l.pid) FROM pg_locks l JOIN pg_stat_activity a USING (pid)"
+            " WHERE l.relation = to_regclass($1) AND l.pid <> pg_backend_pid()"
+            " AND a.usename = current_user AND a.application_name = current_setting('application_name')",
+            self.tables["chunk"],
+        )
 
     async def end_run(self, connection: Connection, run: str, outcome: str, report: bytes) -> None:
         """Close the run; remembers the transaction id before which everything it wrote lies."""

@@ -9,6 +9,7 @@ from typing import Any
 import asyncpg
 import orjson
 
+from copier.errors import RunBusy
 from copier.plan.ranges import Committed, Rank
 from copier.plan.source import Key
 from copier.postgres.ledger_tables import Connection, LedgerTables
@@ -54,23 +55,37 @@ class Chunks:
         last: Key,
         counts: tuple[int, int, int],
         adjusted: dict[str, int],
+        attempt: int,
     ) -> bool:
         """Insert the chunk's row (counts: rows, rejected, bytes); False when a former try of it has committed.
 
         Waits while a transaction that inserted the same row is still open: so a COMMIT whose answer was lost is
-        settled by trying again.
+        settled by trying again. Shares a lock on the run's row: a resume, which updates that row, waits for every
+        chunk under way, and whoever still writes for an earlier attempt finds it gone. RunBusy then.
         """
         inserted = await connection.fetchval(
             self._sql(
-                "INSERT INTO {chunk} (run, source, rank, after_key, last_key, rows, rejected, bytes, adjusted)"
-                " VALUES ($1, $2, $3, $4::text::json, $5::text::json, $6, $7, $8, $9::text::json)"
+                "WITH mine AS (SELECT FROM {run} WHERE id = $1 AND attempts = $10 FOR SHARE)"
+                " INSERT INTO {chunk} (run, source, rank, after_key, last_key, rows, rejected, bytes, adjusted)"
+                " SELECT $1, $2, $3, $4::text::json, $5::text::json, $6, $7, $8, $9::text::json FROM mine"
                 " ON CONFLICT DO NOTHING RETURNING true"
             ),
             *(run, source, list(rank), None if after is None else key_to_json(after), key_to_json(last)),
             *counts,
             orjson.dumps(adjusted).decode() if adjusted else None,
+            attempt,
         )
-        return bool(inserted)
+        if inserted:
+            return True
+        known = await connection.fetchval(
+            self._sql("SELECT true FROM {chunk} WHERE run = $1 AND source = $2 AND rank = $3"),
+            *(run, source, list(rank)),
+        )
+        if not known:
+            raise RunBusy(
+                f"another process has taken run {run} over", hint="`sqlite2pg status` shows whether it is still working"
+            )
+        return False
 
     async def committed(self, connection: Connection, run: str, source: str) -> list[Committed]:
         """Return the chunks of a table that are in the target."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 import asyncpg
 
@@ -19,7 +19,7 @@ Fields = tuple[bytes | None, ...]
 
 async def read_back(
     connection: Connection, schema: str, table: str, columns: Sequence[str], *, xids: list[int] | None = None
-) -> AsyncIterator[list[Fields]]:
+) -> AsyncGenerator[list[Fields]]:
     """Yield lists of rows, each a tuple of field payloads in column order.
 
     With `xids`, only rows that these transactions wrote.

@@ -48,7 +48,7 @@ class SchemaBuilder:
                 raise _lost(error) from error
             raise SchemaFailed(
                 f"PostgreSQL refused to create the {statement.kind} {statement.name}: {server_words(error)}",
-                hint="change it in the plan (`sqlite2pg inspect --plan-out plan.toml`), or leave the table out",
+                hint="`sqlite2pg rollback` takes this run back; change the plan (`inspect --plan-out`) and run again",
                 table=statement.table,
             ) from error
 
@@ -127,9 +127,13 @@ async def advance_sequence(
     if sequence is None:
         return None
     top = await connection.fetchval(f"SELECT max({quote(column)})::bigint FROM {owner}")
-    position = max(v for v in (top, floor, 0) if v is not None)
-    current = await connection.fetchrow(f"SELECT last_value, is_called FROM {sequence}")
+    current = await connection.fetchrow(
+        f"SELECT last_value, is_called, (SELECT seqmax FROM pg_sequence WHERE seqrelid = $1::text::regclass) AS top"
+        f" FROM {sequence}",
+        sequence,
+    )
     assert current is not None
+    position: int = min(max(v for v in (top, floor, 0) if v is not None), current["top"])
     reached: int = current["last_value"] if current["is_called"] else 0
     if position <= reached:
         return reached

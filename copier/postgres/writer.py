@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import asyncpg
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from copier.errors import ConnectionLost, CopyFailed, RowRefused
 from copier.plan.chunk import Chunk, RejectedRow
@@ -33,13 +33,21 @@ from copier.wire.values import original_bytes, storage_class, value_to_json
 PIECE_BYTES = 256 << 10
 """What one CopyData message carries: larger gains nothing, and a cancel waits for the piece under way."""
 
-RETRY_S = 60.0
-"""How long a chunk is tried again while the server is away (a restart, a failover)."""
+TRIES = 20
+"""How often a chunk is tried while the server is away: about a minute, time for a restart or a failover."""
 
 SEGMENT_ROWS = 500
 """Rows searched at once for those the server refuses: bounds the savepoints that are open together."""
 
-ROW_ERRORS = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.RaiseError)
+SEARCHES = 3
+"""How often refused rows are searched: others may add rows meanwhile that make more of ours duplicates."""
+
+ROW_ERRORS = (
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.RaiseError,
+    asyncpg.ProgramLimitExceededError,
+)
 """Errors that one row of the data can cause; others concern the table or the server."""
 
 
@@ -69,10 +77,13 @@ class Written:
 class ChunkWriter:
     """Writes chunks of one run. One instance serves all writer tasks; each write borrows one pooled connection."""
 
-    def __init__(self, pool: asyncpg.Pool, ledger: Ledger, run: str, schema: str, *, fail_on_reject: bool) -> None:
+    def __init__(
+        self, pool: asyncpg.Pool, ledger: Ledger, run: str, attempt: int, schema: str, *, fail_on_reject: bool
+    ) -> None:
         self._pool = pool
         self._ledger = ledger
         self._run = run
+        self._number = attempt
         self._schema = schema
         self._fail_on_reject = fail_on_reject
 
@@ -87,7 +98,7 @@ class ChunkWriter:
         lost: int | None = None
         async for attempt in AsyncRetrying(
             retry=retry_if_exception_type(ConnectionLost),
-            stop=stop_after_delay(RETRY_S),
+            stop=stop_after_attempt(TRIES),
             wait=wait_random_exponential(0.2, max=5.0),
             reraise=True,
         ):
@@ -118,7 +129,10 @@ class ChunkWriter:
                     await _end_backend(connection, lost)
                 backend = connection.get_server_pid()
                 return await self._transaction(connection, table, chunk, reread)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                # asyncpg reports a COPY that was cancelled while its connection broke as that breakage.
+                raise asyncio.CancelledError from error
             if is_transient(error):
                 raise _Lost(backend) from error
             raise CopyFailed(
@@ -128,18 +142,29 @@ class ChunkWriter:
             ) from error
 
     async def _transaction(self, connection: Connection, table: TablePlan, chunk: Chunk, reread: Reread) -> Written:
-        try:
-            return await self._copy_whole(connection, table, chunk)
-        except ROW_ERRORS:
-            rows = await reread(chunk)
-            refused = await self._find_refused(connection, table, rows)
-            return await self._copy_whole(connection, table, _without(chunk, rows, refused))
+        current = chunk
+        for _ in range(SEARCHES):
+            try:
+                return await self._copy_whole(connection, table, current)
+            except ROW_ERRORS:
+                rows = await reread(chunk)
+                refused = await self._find_refused(connection, table, rows)
+                current = _without(chunk, rows, refused)
+        return await self._copy_whole(connection, table, current)
 
     async def _claim(self, connection: Connection, table: TablePlan, chunk: Chunk) -> bool:
         await connection.execute("SET LOCAL synchronous_commit = off")
         counts = (chunk.rows, len(chunk.rejects), chunk.bytes)
         return await self._ledger.chunks.claim(
-            connection, self._run, table.source, chunk.rank, chunk.after, chunk.last, counts, chunk.adjusted
+            connection,
+            self._run,
+            table.source,
+            chunk.rank,
+            chunk.after,
+            chunk.last,
+            counts,
+            chunk.adjusted,
+            self._number,
         )
 
     async def _copy_whole(self, connection: Connection, table: TablePlan, chunk: Chunk) -> Written:
@@ -159,6 +184,9 @@ class ChunkWriter:
             source=_pieces(payload),
             format="binary",
         )
+        if table.existing:
+            # Its constraints may be deferred: let them speak while the row can still be found.
+            await connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
 
     async def _store_rejects(self, connection: Connection, table: TablePlan, rejects: Sequence[RejectedRow]) -> None:
         if rejects:

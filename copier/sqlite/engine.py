@@ -6,7 +6,7 @@ SQLITE2PG_ENGINE forces one: `portable`, `native` (an error when it is absent, s
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -39,7 +39,7 @@ class Batch:
 class TableSource(Protocol):
     """One table, open for reading on one connection."""
 
-    def pages(self, after: Key | None, upto: Key | None) -> AsyncIterator[Page]:
+    def pages(self, after: Key | None, upto: Key | None) -> AsyncGenerator[Page]:
         """Yield pages of the rows with after < key <= upto, in key order."""
 
     def convert(self, page: Page) -> Batch:
@@ -86,7 +86,7 @@ class PortableTable:
         self._refused = refused
         self._turn = turn
 
-    async def pages(self, after: Key | None, upto: Key | None) -> AsyncIterator[Page]:
+    async def pages(self, after: Key | None, upto: Key | None) -> AsyncGenerator[Page]:
         """Yield pages; while one is fetched no other portable table is.
 
         sqlite3 gives up the GIL at every step. Were another thread converting rows meanwhile, each step would wait

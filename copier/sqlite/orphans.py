@@ -47,6 +47,8 @@ async def orphan_keys(connection: aiosqlite.Connection, table: SourceTable, key:
     Foreign keys whose parent table or columns do not exist are left out: they cannot be created anyway.
     """
     found: dict[Key, str] = {}
+    if not key:
+        return found
     for foreign in table.foreign_keys:
         parents = await _parent_columns(connection, foreign)
         if len(parents) != len(foreign.columns):

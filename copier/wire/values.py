@@ -17,18 +17,27 @@ def storage_class(value: Value) -> str:
     return "text" if isinstance(value, str | BrokenText) else "blob"
 
 
+KEPT_BYTES = 128 << 20
+"""How much of one value the ledger keeps: hex doubles it, and a field takes 1 GiB; the key finds the rest."""
+
+
 def original_bytes(value: Value) -> bytes | None:
     """Return a value's original bytes: text and blobs as stored, numbers as their text form."""
     if value is None:
         return None
     if isinstance(value, bytes):
-        return bytes(value)
-    return value.encode() if isinstance(value, str) else repr(value).encode()
+        return bytes(value[:KEPT_BYTES])
+    return value.encode()[:KEPT_BYTES] if isinstance(value, str) else repr(value).encode()
 
 
 def value_to_json(value: Value) -> list[str]:
-    """Return [storage class, text], exact: reals as hex floats, blobs and text JSON cannot hold as hex."""
+    """Return [storage class, text], exact: reals as hex floats, blobs and broken text as hex.
+
+    Of a value over KEPT_BYTES the text is its length.
+    """
     kind = storage_class(value)
+    if isinstance(value, str | bytes) and len(value) > KEPT_BYTES:
+        return [f"{kind}, cut", str(len(value))]
     if value is None:
         return [kind, ""]
     if isinstance(value, float):
