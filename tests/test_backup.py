@@ -1,6 +1,6 @@
 """Backup and health: a copy that is proven, an original that stays as it is, and who else uses the file."""
 
-# ruff: noqa: ASYNC221, ASYNC240 (a test may block its own loop)
+# ruff: noqa: ASYNC221 (a test may block its own loop)
 
 from __future__ import annotations
 

@@ -63,8 +63,11 @@ async def test_a_failing_consumer_frees_a_blocked_producer_through_their_task_gr
         await channel.get()
         raise RuntimeError("the server is gone")
 
-    with pytest.raises(ExceptionGroup) as caught:
+    async def both() -> None:
         async with asyncio.timeout(5), asyncio.TaskGroup() as group:
             group.create_task(produce())
             group.create_task(consume())
+
+    with pytest.raises(ExceptionGroup) as caught:
+        await both()
     assert caught.group_contains(RuntimeError)

@@ -46,7 +46,8 @@ async def make_target(pg: Pg) -> None:
     await pg.execute("CREATE TABLE post (id integer PRIMARY KEY, person integer REFERENCES person, title text)")
     await pg.execute("CREATE INDEX post_title ON post (title) WHERE title <> ''")
     await pg.execute(
-        "CREATE FUNCTION shout() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.title := upper(NEW.title); RETURN NEW; END'"
+        "CREATE FUNCTION shout() RETURNS trigger LANGUAGE plpgsql"
+        " AS 'BEGIN NEW.title := upper(NEW.title); RETURN NEW; END'"
     )
     await pg.execute("CREATE TRIGGER post_shout BEFORE INSERT ON post FOR EACH ROW EXECUTE FUNCTION shout()")
 
@@ -129,7 +130,8 @@ async def test_appending_what_is_there_already_rejects_every_row_and_harms_nothi
     path = make(
         tmp_path / "a.db",
         "CREATE TABLE t (id INTEGER PRIMARY KEY, n TEXT);"
-        "WITH RECURSIVE s(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM s WHERE i < 9000) INSERT INTO t SELECT i, 'x' FROM s;",
+        "WITH RECURSIVE s(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM s WHERE i < 9000)"
+        " INSERT INTO t SELECT i, 'x' FROM s;",
     )
     await pg.execute("CREATE TABLE t (id bigint PRIMARY KEY, n text)")
     await pg.execute("INSERT INTO t SELECT i, 'theirs' FROM generate_series(1, 9000) i")

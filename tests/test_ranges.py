@@ -1,3 +1,5 @@
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -43,7 +45,7 @@ def test_any_sequence_of_kills_copies_every_key_once(data: st.DataObject) -> Non
         committed += [c for c, _ in data.draw(st.permutations(kept))]
         ordered = sorted(committed, key=lambda c: c.rank)
         edges = [((c.after or (0,))[0], c.last[0]) for c in ordered]
-        assert all(a[1] <= b[0] for a, b in zip(edges, edges[1:], strict=False)), "ranks are not in key order"
+        assert all(a[1] <= b[0] for a, b in itertools.pairwise(edges)), "ranks are not in key order"
     covered = [key for c in committed for key in keys if (c.after or (0,))[0] < key <= c.last[0]]
     left = [
         key

@@ -1,6 +1,6 @@
 """The snapshot: one state for all readers, the source unchanged, and a clear word for every file that is none."""
 
-# ruff: noqa: ASYNC220, ASYNC221, ASYNC240 (a test may block its own loop)
+# ruff: noqa: ASYNC220, ASYNC221 (a test may block its own loop)
 
 from __future__ import annotations
 
