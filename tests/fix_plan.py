@@ -10,7 +10,7 @@ from typing import Any
 import aiosqlite
 import pytest
 
-from copier.plan.build import PlanOptions, build_plan
+from copier.plan.build.build import PlanOptions, build_plan
 from copier.plan.existing import TargetTables
 from copier.plan.file import load_plan
 from copier.plan.model import Plan

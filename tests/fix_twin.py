@@ -18,7 +18,7 @@ import pytest
 from copier.plan.model import ColumnPlan, TablePlan
 from copier.plan.names import qualify, quote
 from copier.plan.pgtype import CASTS, parse_type
-from copier.plan.scope import Scope, TableScope
+from copier.plan.translate.scope import Scope, TableScope
 
 
 def column(name: str, declared: str, pg: str, cast: str = "", **more: Any) -> ColumnPlan:

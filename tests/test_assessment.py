@@ -12,7 +12,7 @@ from fix_corpus import CORPUS_NAMES
 from fix_plan import SourceOf
 from rich.console import Console
 
-from copier.assessment import Assessment, assess
+from copier.assess.assessment import Assessment, assess
 from copier.plan.model import ColumnPlan, ForeignKeyPlan, IndexPlan, ObjectNote, Plan, TablePlan
 from copier.plan.pgtype import PgType
 from copier.plan.source import (

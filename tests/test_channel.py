@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from copier.channel import ByteChannel
+from copier.run.channel import ByteChannel
 
 
 async def test_a_full_channel_holds_the_producer_until_the_item_is_worked_off() -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from copier.cli import main
 from copier.postgres.embedded import start
-from copier.session import embedded_directory
+from copier.run.session import embedded_directory
 
 pytestmark = pytest.mark.usefixtures("bare_environment")
 

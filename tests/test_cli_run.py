@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 import typer
 
-from copier.cli_run import execute
-from copier.cli_session import Command, Session
-from copier.cli_show import show_report
+from copier.cli.run import execute
+from copier.cli.session import Command, Session
+from copier.cli.show import show_report
 from copier.errors import CopyFailed, Interrupted, PlanError, TargetUnusable
 from copier.events import Message
 from copier.report import EXIT_CODES, Report
@@ -157,8 +157,8 @@ def test_file_names_that_are_not_utf8_do_not_lose_the_report(tmp_path: Path) -> 
 SLEEPER = """
 import asyncio, sys, typer
 from pathlib import Path
-from copier.cli_run import execute
-from copier.cli_session import Command
+from copier.cli.run import execute
+from copier.cli.session import Command
 
 async def work(session):
     print("ready", flush=True)
@@ -199,7 +199,7 @@ def test_reader_that_leaves_stops_nothing(tmp_path: Path) -> None:
     )
     code = code.replace("lambda r, s: 0", "show_report").replace('print("ready", flush=True)', "pass")
     code = code.replace('print("cleaned up", flush=True)', "pass")
-    code = "from copier.cli_show import show_report\nfrom copier.report import Report\n" + code
+    code = "from copier.cli.show import show_report\nfrom copier.report import Report\n" + code
     code = code.replace('"progress": "none"', '"progress": "none", "verbose": True')
     process = subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path

@@ -14,18 +14,18 @@ from fix_plan import SourceOf
 
 from copier import errors
 from copier.config import Settings
-from copier.load import BUILDERS
-from copier.pipeline import Pipeline
-from copier.plan.declared import _EXACT, read_declared
 from copier.plan.file_read import ColumnEntry, PlanDocument, TableEntry
 from copier.plan.pgtype import CASTS, POLICIES, PgType
-from copier.plan.stored import FEW_SHARE
-from copier.plan.times import EPOCH_FIRST_S, EPOCH_LAST_S
-from copier.plan.types import FAITHFUL, NATIVE
+from copier.plan.types.choose import FAITHFUL, NATIVE
+from copier.plan.types.declared import _EXACT, read_declared
+from copier.plan.types.stored import FEW_SHARE
+from copier.plan.types.times import EPOCH_FIRST_S, EPOCH_LAST_S
 from copier.postgres.ledger_tables import NAMES
 from copier.report import EXIT_CODES
-from copier.session import READERS
-from copier.verify import BUCKETS, NARROWED
+from copier.run.load import BUILDERS
+from copier.run.pipeline import Pipeline
+from copier.run.session import READERS
+from copier.run.verify import BUCKETS, NARROWED
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"

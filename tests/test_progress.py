@@ -10,6 +10,8 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
+from copier.cli.log import EventLines, Redactor, fan_out, redacting, secrets_of
+from copier.cli.progress import TABLE_BARS, Bars, make_listener
 from copier.events import (
     Event,
     Listener,
@@ -20,8 +22,6 @@ from copier.events import (
     TableProgress,
     TableStarted,
 )
-from copier.log import EventLines, Redactor, fan_out, redacting, secrets_of
-from copier.progress import TABLE_BARS, Bars, make_listener
 
 
 def terminal(width: int = 80) -> Console:

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from copier.cli.render import headline, render_report
+from copier.cli.render_runs import render_backup, render_rollback, render_status
 from copier.plan.model import ObjectNote
-from copier.render import headline, render_report
-from copier.render_runs import render_backup, render_rollback, render_status
 from copier.report import Mismatch, RejectReport, Report, TableReport
 from copier.units import duration, parse_bytes, plural, printable, size
 

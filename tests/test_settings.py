@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from copier.cli.settings_file import load
 from copier.config import Settings
 from copier.errors import UsageError
-from copier.settings_file import load
 
 pytestmark = pytest.mark.usefixtures("bare_environment")
 
@@ -82,7 +82,7 @@ def test_a_backup_flag_wins_over_the_file(tmp_path: Path) -> None:
 
 def test_every_setting_can_be_given() -> None:
     """A field of Settings that has no key would be unreachable from the command line."""
-    from copier.settings_file import _Keys
+    from copier.cli.settings_file import _Keys
 
     keys = {field.alias or name for name, field in _Keys.model_fields.items()}
     assert set(Settings.__dataclass_fields__) <= keys

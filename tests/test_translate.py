@@ -8,8 +8,8 @@ import asyncpg
 import pytest
 from fix_twin import SCOPE, SQLITE_DDL, Twin, alike, column
 
-from copier.plan.scope import TableScope
-from copier.plan.translate import Untranslatable, translate_expression
+from copier.plan.translate.expression import Untranslatable, translate_expression
+from copier.plan.translate.scope import TableScope
 
 CONDITIONS = """
 a >= 0 AND [B] < 7

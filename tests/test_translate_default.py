@@ -15,8 +15,8 @@ from fix_twin import alike, column
 
 from copier.plan.model import ColumnPlan
 from copier.plan.names import quote
-from copier.plan.sql_parse import Untranslatable
-from copier.plan.translate_default import constant_default, translate_default
+from copier.plan.translate.defaults import constant_default, translate_default
+from copier.plan.translate.parse import Untranslatable
 
 UUID4 = (
     "lower(hex(randomblob(4))) || '-' || lower(hex(randomblob(2))) || '-4' || substr(lower(hex(randomblob(2))),2) || "

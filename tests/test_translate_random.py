@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 from fix_twin import SCOPE, Twin
 
-from copier.plan.translate import Untranslatable, translate_expression
+from copier.plan.translate.expression import Untranslatable, translate_expression
 
 ATOMS = ("a", "b", "f", "n", "s", "s2", "ok", "u", "ms", "sec", "ts", "d", "bl", "0", "1", "7", "2.5", "'abc'", "''")
 ATOMS += ("'7'", "NULL", "TRUE", "'2024-02-29'", "x'00ff'", "-3", '"Mixed Case"')

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from fix_twin import SCOPE, column
 
-from copier.plan.scope import TableScope
-from copier.plan.sql_match import glob_regex
-from copier.plan.translate import Untranslatable, translate_expression
+from copier.plan.translate.expression import Untranslatable, translate_expression
+from copier.plan.translate.match import glob_regex
+from copier.plan.translate.scope import TableScope
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,9 @@ from fix_twin import column
 from copier.plan.model import ColumnPlan, TablePlan
 from copier.plan.names import quote
 from copier.plan.pgtype import CASTS, PgType
-from copier.plan.scope import Scope
-from copier.plan.sql_parse import Untranslatable
-from copier.plan.translate_trigger import translate_trigger
+from copier.plan.translate.parse import Untranslatable
+from copier.plan.translate.scope import Scope
+from copier.plan.translate.triggers import translate_trigger
 
 ITEM = TablePlan(
     "item",

@@ -18,10 +18,10 @@ from fix_twin import TWIN, WORLD, Twin, alike, column
 from copier.plan.model import ColumnPlan, TablePlan
 from copier.plan.names import qualify, quote
 from copier.plan.pgtype import CASTS, PgType
-from copier.plan.scope import Scope
-from copier.plan.sql_relation import unique_names
-from copier.plan.sql_value import affinity_of
-from copier.plan.translate_view import TranslatedView, Untranslatable, translate_view, translate_views
+from copier.plan.translate.relation import unique_names
+from copier.plan.translate.scope import Scope
+from copier.plan.translate.value import affinity_of
+from copier.plan.translate.views import TranslatedView, Untranslatable, translate_view, translate_views
 
 VIEWS = """
 SELECT a, s FROM t ORDER BY id

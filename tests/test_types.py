@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from copier.plan.declared import read_declared
-from copier.plan.fit import suitable_cast
 from copier.plan.pgtype import PgType, parse_type
 from copier.plan.source import ColumnProfile, SourceColumn
-from copier.plan.times import epoch_unit, is_time_name
-from copier.plan.types import ColumnFacts, TypeChoice, choose_type
+from copier.plan.types.choose import ColumnFacts, TypeChoice, choose_type
+from copier.plan.types.declared import read_declared
+from copier.plan.types.fit import suitable_cast
+from copier.plan.types.times import epoch_unit, is_time_name
 
 NOW_S, NOW_MS, NOW_US = 1_700_000_000, 1_700_000_000_000, 1_700_000_000_000_000
 BIG = 2**62

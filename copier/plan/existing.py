@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from copier.plan import fit
 from copier.plan.names import fold
 from copier.plan.pgtype import PgType
 from copier.plan.source import ColumnProfile
-from copier.plan.stored import TypeChoice
-from copier.plan.times import EPOCH_LAST_S, EPOCH_UNITS
+from copier.plan.types import fit
+from copier.plan.types.stored import TypeChoice
+from copier.plan.types.times import EPOCH_LAST_S, EPOCH_UNITS
 
 
 @dataclass(frozen=True, slots=True)

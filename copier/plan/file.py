@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from copier.errors import PlanError
-from copier.plan.build import PlanOptions, build_plan
+from copier.plan.build.build import PlanOptions, build_plan
 from copier.plan.existing import TargetTables
 from copier.plan.file_read import FORMAT, parse_file, read_choices
 from copier.plan.model import ColumnPlan, ObjectNote, Plan, TablePlan

@@ -1,6 +1,6 @@
 """The plan: what will be created and how each value travels. Frozen, I/O-free.
 
-`copier.plan.build` makes it from the source and its profile; `copier.plan.file` writes and reads it as TOML;
+`copier.plan.build.build` makes it from the source and its profile; `copier.plan.file` writes and reads it as TOML;
 `copier.plan.ddl` renders it. Expressions (`default`, `check`, `where`, ...) are PostgreSQL SQL, already translated
 and safe to run. Column and table names are target names unless the field says source.
 """

@@ -32,7 +32,7 @@ from functools import partial
 from typing import Any, Literal
 
 from copier.plan.source import Value
-from copier.plan.times import EPOCH_UNITS, plausible_range
+from copier.plan.types.times import EPOCH_UNITS, plausible_range
 from copier.wire.cast import (
     INT_RANGES,
     CastError,

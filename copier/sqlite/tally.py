@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
-from copier.plan.declared import read_declared
 from copier.plan.source import ColumnProfile, SourceColumn
+from copier.plan.types.declared import read_declared
 from copier.sqlite.forms import FormCounter
 from copier.wire.cast import BrokenText, CastError, to_numeric
 

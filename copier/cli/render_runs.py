@@ -1,0 +1,71 @@
+"""What `status`, `rollback` and `backup` found or did, on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from copier.cli.render import cell, grid, mark, say
+from copier.units import count, duration, plural, size
+
+if TYPE_CHECKING:
+    from copier.migration import BackupResult, RollbackResult, RunStatus
+
+
+def render_status(runs: Sequence[RunStatus], console: Console) -> None:
+    """Print one block per run, the latest last."""
+    if not runs:
+        say(console, "No run is recorded in this database.")
+        return
+    table = grid(console, "", "run", "command", "source", "started (UTC)", "tables>", "rows>", "rejected>", "outcome")
+    for run in runs:
+        table.add_row(*map(cell, _status_row(run)))
+    console.print(table)
+    for run in runs:
+        if run.running:
+            say(console, _pace(run))
+        elif run.outcome is None:
+            say(console, f"Run {run.run} was interrupted: run the same command again to go on, or roll it back.")
+
+
+def _status_row(run: RunStatus) -> tuple[str, ...]:
+    rows = count(run.rows) if run.rows == run.total_rows else f"{count(run.rows)} of {count(run.total_rows)}"
+    outcome = run.outcome or ("running" if run.running else "interrupted")
+    started = run.started_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+    done = f"{run.tables_done}/{run.tables}"
+    return run.run, run.command, run.source, started, done, rows, count(run.rejects), outcome
+
+
+def _pace(run: RunStatus) -> str:
+    percent = f"{run.rows / run.total_rows:.0%}" if run.total_rows else "0%"
+    rate = f", {count(round(run.rows_per_s))} rows/s" if run.rows_per_s else ""
+    left = f", about {duration(run.seconds_left)} left" if run.seconds_left is not None else ""
+    return f"Run {run.run} is at {percent}{rate}{left}."
+
+
+def render_rollback(result: RollbackResult, console: Console) -> None:
+    """Print what was removed and where its dump is."""
+    deleted = {table: n for table, n in result.deleted_rows.items() if n}
+    parts = [plural(len(result.dropped), "object") + " dropped"] if result.dropped else []
+    if deleted:
+        parts.append(f"{plural(sum(deleted.values()), 'row')} deleted from {plural(len(deleted), 'table')}")
+    say(console, f"Rolled back run {result.run}: {', '.join(parts) or 'nothing was left to remove'}.", "bold green")
+    for name in result.dropped:
+        say(console, f"{mark(console, '✓')} dropped {name}")
+    for table, n in deleted.items():
+        say(console, f"{mark(console, '✓')} {plural(n, 'row')} deleted from {table}")
+    for name in result.put_back:
+        say(console, f"{mark(console, '✓')} put back {name}")
+    say(console, f"dump:     {result.dump}" if result.dump else "No dump was made (--no-dump).")
+
+
+def render_backup(result: BackupResult, console: Console) -> None:
+    """Print where the copy is and what was proven about it."""
+    counts = [rows for table, rows in result.tables.items() if not table.startswith("sqlite_")]
+    what = f"{size(result.bytes)}, {plural(len(counts), 'table')}, {plural(sum(counts), 'row')}"
+    say(console, f"Backed up and checked: {what}.", "bold green")
+    say(console, f"copy:     {result.path}")
+    say(console, f"sha256:   {result.sha256}")

@@ -1,0 +1,50 @@
+"""What native types change for the application's own SQL, in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from copier.plan.build.context import Context
+from copier.plan.model import ColumnPlan, TablePlan
+
+_LISTED = 5
+"""Columns named in one sentence; the plan file has them all."""
+
+_CHANGES: tuple[tuple[Callable[[ColumnPlan], bool], str], ...] = (
+    (
+        lambda c: c.type.wire == "bool",
+        "Now boolean: {}. SQL that compares with 0 and 1, or adds such columns up, must use true and false.",
+    ),
+    (
+        lambda c: c.cast.startswith("epoch_") or c.cast == "julian",
+        "Now times, stored as numbers before: {}. SQL that compares or computes with numbers must use times.",
+    ),
+    (
+        lambda c: c.cast == "iso" and c.type.wire in ("timestamptz", "timestamp", "date", "time"),
+        "Now dates or times, stored as text before: {}. SQL that cuts or compares it as text must use time functions.",
+    ),
+    (
+        lambda c: c.type.wire == "uuid",
+        "Now uuid: {}. They compare with uuid only, and are shown in lower case with hyphens.",
+    ),
+    (
+        lambda c: c.type.wire == "jsonb",
+        "Now jsonb: {}. json_extract becomes -> and ->>, and the text's own spacing and order of keys are not kept.",
+    ),
+    (
+        lambda c: c.type.wire in ("inet", "cidr"),
+        "Now inet: {}. LIKE and = with text need a cast.",
+    ),
+)
+
+
+def warn_changes(plans: Iterable[TablePlan], ctx: Context) -> None:
+    """Add one sentence per kind of change, with the first of its columns."""
+    columns = [(plan, column) for plan in plans if not plan.existing for column in plan.columns]
+    for applies, sentence in _CHANGES:
+        names = [f"{plan.source}.{column.source}" for plan, column in columns if applies(column)]
+        if names:
+            more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+            ctx.warn(
+                sentence.format(f"{', '.join(names[:_LISTED])}{more}") + " (--types=faithful keeps numbers and text.)"
+            )

@@ -1,0 +1,1 @@
+"""SQLite SQL -> PostgreSQL SQL, where the meaning is kept."""

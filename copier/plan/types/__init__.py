@@ -1,0 +1,1 @@
+"""Which PostgreSQL type a column gets, and why."""

@@ -1,0 +1,1 @@
+"""One run: what it opens, its phases, its proof, and how it is taken back."""

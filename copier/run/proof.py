@@ -1,0 +1,179 @@
+"""What is proved at the end of a run, and by `check` at any time: counts, content, sequences, constraints."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from copier.config import Level
+from copier.events import TableFinished, TableProgress, TableStarted
+from copier.plan.model import Plan, TablePlan
+from copier.plan.names import qualify, quote
+from copier.postgres.ledger import Ledger
+from copier.postgres.ledger_chunks import TableTotals
+from copier.postgres.ledger_tables import Connection
+from copier.postgres.undo import xmin_filter
+from copier.report import REJECTS_SHOWN, Mismatch, TableReport
+from copier.run.session import Progress, Source, Target
+from copier.run.verify import NARROWED, ContentCheck, TableCheck
+from copier.sqlite.pages import count_rows
+
+VERIFY = "verify"
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """What the ledger says of the run that is checked; empty when the target was filled by somebody else."""
+
+    run: str | None
+    totals: Mapping[str, TableTotals]
+    appended: frozenset[str]
+    """Source tables whose target held rows before: only the run's own rows are compared."""
+
+
+async def run_facts(connection: Connection, ledger: Ledger, run: str | None) -> RunFacts:
+    """Ask the ledger."""
+    if run is None:
+        return RunFacts(None, {}, frozenset())
+    states = await ledger.table_states(connection, run)
+    appended = frozenset(name for name, row in states.items() if row["rows_before"])
+    return RunFacts(run, await ledger.chunks.totals(connection, run), appended)
+
+
+class Proof:
+    """Compares both sides and fills the report: tables, mismatches, checks. Returns nothing but through it."""
+
+    def __init__(self, progress: Progress, source: Source, target: Target, plan: Plan, facts: RunFacts) -> None:
+        self._progress = progress
+        self._source = source
+        self._target = target
+        self._plan = plan
+        self._facts = facts
+        self._turn = asyncio.Lock()
+        self._reports = {t.source: t for t in progress.report.tables}
+
+    async def run(self, level: Level) -> None:
+        """Check every table, then sequences and constraints."""
+        rows = sum(report.source_rows for report in self._reports.values())
+        with self._progress.phase(VERIFY, len(self._plan.tables), rows):
+            for table in self._plan.tables:
+                await self._check_table(table, level)
+            await self._check_sequences()
+            await self._check_constraints()
+
+    async def _check_table(self, table: TablePlan, level: Level) -> None:
+        report = self._report_of(table)
+        start_s = time.perf_counter()
+        self._progress.listener(TableStarted(VERIFY, table.source, report.source_rows))
+        check = await (self._content(table) if level == "content" else self._count(table))
+        self._judge(table, report, check, level)
+        seconds = time.perf_counter() - start_s
+        self._progress.listener(TableFinished(VERIFY, table.source, check.target_rows, check.excluded_rows, seconds))
+
+    def _report_of(self, table: TablePlan) -> TableReport:
+        report = self._reports.get(table.source)
+        if report is None:
+            report = self._reports[table.source] = TableReport(table.source, table.target)
+            self._progress.report.tables.append(report)
+        return report
+
+    async def _content(self, table: TablePlan) -> TableCheck:
+        ledger, control, run = self._target.ledger, self._target.control, self._facts.run
+        rejected = await ledger.rejects.keys(control, run, table.source) if run else set()
+        xids = (
+            await ledger.chunks.xids(control, run, table.source)
+            if run and table.source in self._facts.appended
+            else None
+        )
+
+        def progress(rows: int, size_bytes: int) -> None:
+            self._progress.listener(TableProgress(VERIFY, table.source, rows, size_bytes))
+
+        total = self._facts.totals.get(table.source)
+        rejected_rows = total.rejected if total is not None else 0
+        content = ContentCheck(table, self._plan.schema, rejected, rejected_rows, xids, self._turn, progress)
+        async with self._source.snapshot.reader() as connection:
+            return await content.run(connection, control)
+
+    async def _count(self, table: TablePlan) -> TableCheck:
+        ledger, control, run = self._target.ledger, self._target.control, self._facts.run
+        async with self._source.snapshot.reader() as connection:
+            source_rows = await count_rows(connection, table.source)
+        where = ""
+        if run and table.source in self._facts.appended:
+            where = f" WHERE {xmin_filter(await ledger.chunks.xids(control, run, table.source))}"
+        target_rows = await control.fetchval(f"SELECT count(*) FROM {qualify(self._plan.schema, table.target)}{where}")
+        total = self._facts.totals.get(table.source)
+        rejected = total.rejected if total is not None else 0
+        return TableCheck(source_rows, rejected, target_rows, equal=source_rows == rejected + target_rows)
+
+    def _judge(self, table: TablePlan, report: TableReport, check: TableCheck, level: Level) -> None:
+        document = self._progress.report
+        report.source_rows = check.source_rows
+        report.rejected_rows = check.excluded_rows
+        if self._facts.run is None:
+            report.copied_rows = check.target_rows
+        balanced = check.source_rows == check.target_rows + check.excluded_rows
+        if check.equal and balanced:
+            report.verified = level
+            return
+        detail = f"{check.source_rows:,} rows in SQLite, {check.target_rows:,} in PostgreSQL"
+        detail += f", {check.excluded_rows:,} rejected" if check.excluded_rows else ""
+        if level == "content":
+            detail += f"; {len(check.mismatches):,} differences found" + (
+                " in the part looked at" if check.differing_buckets > NARROWED else ""
+            )
+        self._add_check(
+            f"content of {table.source}" if level == "content" else f"rows of {table.source}", False, detail
+        )
+        room = REJECTS_SHOWN - len(document.mismatches)
+        counts = Mismatch(table.source, "", None, f"{check.source_rows} rows", f"{check.target_rows} rows")
+        found = check.mismatches or [counts]
+        document.mismatches += found[:room]
+
+    def _add_check(self, name: str, ok: bool, detail: str, hint: str = "") -> None:
+        self._progress.report.checks.append({"name": name, "ok": ok, "detail": detail, "hint": hint})
+
+    async def _check_sequences(self) -> None:
+        control = self._target.control
+        for table in self._plan.tables:
+            column = table.identity
+            if column is None:
+                continue
+            owner = qualify(self._plan.schema, table.target)
+            sequence = await control.fetchval("SELECT pg_get_serial_sequence($1, $2)", owner, column.target)
+            if sequence is None:
+                continue
+            top = await control.fetchval(f"SELECT max({quote(column.target)}) FROM {owner}")
+            row = await control.fetchrow(f"SELECT last_value, is_called FROM {sequence}")
+            assert row is not None
+            following = row["last_value"] + (1 if row["is_called"] else 0)
+            floor = max(v for v in (top, table.sequence, 0) if v is not None)
+            self._add_check(
+                f"sequence of {table.source}.{column.source}",
+                following > floor,
+                f"the next id is {following}, the largest in use {floor}",
+                "" if following > floor else f"SELECT setval('{sequence}', {floor})",
+            )
+
+    async def _check_constraints(self) -> None:
+        rows = await self._target.control.fetch(
+            "SELECT c.relname, k.conname FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid"
+            " JOIN pg_namespace n ON n.oid = c.relnamespace"
+            " WHERE n.nspname = $1 AND c.relname = ANY ($2::text[]) AND NOT k.convalidated ORDER BY 1, 2",
+            self._plan.schema,
+            [t.target for t in self._plan.tables],
+        )
+        orphans = {(t.target, key.name): key.orphans for t in self._plan.tables for key in t.foreign_keys}
+        for row in rows:
+            known = orphans.get((row["relname"], row["conname"]), 0)
+            count = f"{known:,} " if known else ""
+            validate = f"ALTER TABLE {quote(row['relname'])} VALIDATE CONSTRAINT {quote(row['conname'])}"
+            self._add_check(
+                f"constraint {row['conname']} of {row['relname']}",
+                False,
+                f"not valid: {count}rows that were copied violate it; new rows are held to it",
+                f"correct the rows, then {validate}",
+            )

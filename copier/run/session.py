@@ -1,0 +1,321 @@
+"""What the verbs open: the pinned source, the target, the ledger, and the plan made from them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import resource
+import secrets
+import sys
+import time
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import aiosqlite
+import asyncpg
+
+from copier.config import Settings
+from copier.errors import ConnectionLost, CopierError, PlanError, TargetUnusable, UsageError, root_cause
+from copier.events import (
+    Listener,
+    Message,
+    PhaseFinished,
+    PhaseStarted,
+    TableFinished,
+    TableProgress,
+    TableStarted,
+)
+from copier.plan.build.build import PlanOptions, build_plan
+from copier.plan.existing import ExistingTable
+from copier.plan.file import load_plan
+from copier.plan.file_read import parse_file
+from copier.plan.model import Plan
+from copier.plan.select import check_globs, is_selected
+from copier.plan.source import SourceSchema, SourceTable, TableProfile
+from copier.postgres.catalog import TargetSchema
+from copier.postgres.connect import Retry, ServerInfo, connect, server_info
+from copier.postgres.dsn import describe, parse
+from copier.postgres.embedded import EmbeddedServer, embedded_server
+from copier.postgres.failures import broken_run
+from copier.postgres.ledger import Ledger
+from copier.report import Report
+from copier.sqlite.catalog import read_schema
+from copier.sqlite.engine import Engine, choose_engine
+from copier.sqlite.profile import profile_table
+from copier.sqlite.snapshot import Snapshot, open_snapshot
+
+PROFILE = "profile"
+
+FIRST_CONNECT_S = 5.0
+"""How long a verb waits for the server before it gives up: a server that is starting needs a moment."""
+
+READERS = 2
+"""Tables read at once: one is fetched while another's rows are converted; more only wait for the GIL."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """Phases of one verb: their times go to the report, their beginnings and ends to the listener."""
+
+    report: Report
+    listener: Listener
+    started_s: float = field(default_factory=time.perf_counter)
+
+    @contextmanager
+    def phase(self, name: str, tables: int = 0, rows: int = 0) -> Iterator[None]:
+        """Time a phase; `tables` and `rows` are what lies before it, where that is known."""
+        self.listener(PhaseStarted(name, tables, rows))
+        start_s = time.perf_counter()
+        try:
+            yield
+        finally:
+            seconds = time.perf_counter() - start_s
+            self.report.phases.append({"name": name, "seconds": round(seconds, 3)})
+        self.listener(PhaseFinished(name, seconds))
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """Raise the error that matters, as one of ours where it is the server's, with the report as far as it came."""
+        try:
+            yield
+        except Exception as error:
+            cause = root_cause(error)
+            told = broken_run(cause) or cause
+            self._attach(told)
+            if told is error:
+                raise
+            raise told from error
+
+    def _attach(self, error: BaseException) -> None:
+        if isinstance(error, CopierError):
+            self.fail(error)
+            error.report = self.finish()
+
+    def pages(self, done: int, total: int) -> None:
+        """Tell how far a backup is."""
+        self.listener(Message("detail", f"{done:,} of {total:,} pages"))
+
+    def say(self, text: str) -> None:
+        """Tell the person something."""
+        self.listener(Message("info", text))
+
+    def warn(self, text: str) -> None:
+        """Tell the person something that matters; it goes into the report too."""
+        self.report.warnings.append(text)
+        self.listener(Message("warning", text))
+
+    def finish(self) -> Report:
+        """Close the books."""
+        self.report.seconds = round(time.perf_counter() - self.started_s, 3)
+        self.report.peak_rss_bytes = peak_rss_bytes()
+        return self.report
+
+    def fail(self, error: CopierError) -> None:
+        """Write an error into the report."""
+        self.report.outcome = "refused" if error.exit_code == 5 else "failed"
+        self.report.error = {
+            "type": type(error).__name__,
+            "message": str(error),
+            "hint": error.hint,
+            "table": error.table,
+            "column": error.column,
+            "key": error.key,
+        }
+
+
+def peak_rss_bytes() -> int:
+    """Peak resident memory of this process. Linux counts it per program; getrusage would include who started it."""
+    with suppress(OSError):
+        for line in Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def new_run_id() -> str:
+    """Return an id that sorts by time and is unlike any other."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+
+
+def require_sqlite(settings: Settings) -> Path:
+    """Return the source's path; UsageError when none was given."""
+    if settings.sqlite is None:
+        raise UsageError("no SQLite file was given", hint="use --sqlite APP.db, or set SQLITE_PATH")
+    return settings.sqlite
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The pinned source and what is in it."""
+
+    path: Path
+    snapshot: Snapshot
+    schema: SourceSchema
+    engine: Engine
+
+    @property
+    def estimated_bytes(self) -> int:
+        """Size of the file's pages."""
+        return self.schema.page_size_bytes * self.schema.page_count
+
+
+@asynccontextmanager
+async def open_source(settings: Settings, *, readers: int = READERS + 1) -> AsyncIterator[Source]:
+    """Open and pin the source; one reader more than tables at once, for a chunk that must be read a second time."""
+    path = require_sqlite(settings)
+    engine = choose_engine(os.environ.get("SQLITE2PG_ENGINE", "auto"))
+    snapshot = open_snapshot(path, readers=readers, freeze=settings.freeze, immutable=settings.immutable)
+    async with snapshot:
+        async with snapshot.reader() as connection:
+            schema = await read_schema(connection)
+        yield Source(path, snapshot, schema, engine)
+
+
+async def source_state(settings: Settings) -> str:
+    """Return a short digest of the state the source is in: it names the backup, so that a resume makes no other."""
+    snapshot = open_snapshot(require_sqlite(settings), readers=1, immutable=settings.immutable)
+    async with snapshot:
+        return snapshot.fingerprint.digest()[:12]
+
+
+@dataclass(slots=True)
+class Target:
+    """The target: a connection for everything but the data, and how to open more."""
+
+    dsn: str
+    control: asyncpg.Connection[asyncpg.Record]
+    info: ServerInfo
+    ledger: Ledger
+    embedded: EmbeddedServer | None = None
+
+    def document(self, schema: str) -> dict[str, object]:
+        """What the report says of the target; no password."""
+        return {
+            "server": self.info.version,
+            "database": self.info.database,
+            "user": self.info.user,
+            "schema": schema,
+            "where": describe(self.dsn),
+            "ledger_schema": self.ledger.schema,
+            "embedded": self.embedded is not None,
+            "dsn": parse(self.dsn).public_url,
+            "connect": None if self.embedded is None else self.embedded.how_to_connect(self.info.database),
+        }
+
+
+@asynccontextmanager
+async def open_target(settings: Settings, *, allow_embedded: bool = False) -> AsyncIterator[Target]:
+    """Connect to the target, or start the embedded server beside the SQLite file where the verb allows it."""
+    async with AsyncExitStack() as stack:
+        server: EmbeddedServer | None = None
+        dsn = settings.postgres
+        if dsn is None:
+            if not allow_embedded:
+                raise UsageError(
+                    "no PostgreSQL target was given",
+                    hint="use --postgres DSN, or set DATABASE_URL or the PG* variables",
+                )
+            directory = embedded_directory(require_sqlite(settings))
+            server = await stack.enter_async_context(embedded_server(directory, keep=True))
+            dsn = await server.ensure_database("app")
+        control = await _connect(dsn)
+        stack.push_async_callback(control.close)
+        yield Target(dsn, control, await server_info(control), Ledger(settings.ledger_schema), server)
+
+
+async def _connect(dsn: str) -> asyncpg.Connection[asyncpg.Record]:
+    """Connect for a verb that has not begun: a server that stays away is then a refusal, not a broken run."""
+    try:
+        return await connect(dsn, retry=Retry(patience_s=FIRST_CONNECT_S))
+    except ConnectionLost as error:
+        raise TargetUnusable(str(error), hint=error.hint) from None
+
+
+def embedded_directory(sqlite: Path) -> Path:
+    """Where the embedded server's data lives: beside the SQLite file."""
+    return sqlite.resolve().with_name(sqlite.name + ".postgres")
+
+
+async def profile(source: Source, settings: Settings, progress: Progress) -> dict[str, TableProfile]:
+    """Look at every value of the selected tables (`settings.sample` rows of each, when set)."""
+    profiles: dict[str, TableProfile] = {}
+    check_globs((t.name for t in source.schema.tables), settings.tables, "--tables")
+    with progress.phase(PROFILE):
+        async with source.snapshot.reader() as connection:
+            for table in source.schema.tables:
+                if is_selected(table.name, settings.tables, settings.exclude):
+                    profiles[table.name] = await _profile_one(connection, table, settings.sample, progress.listener)
+    return profiles
+
+
+async def _profile_one(
+    connection: aiosqlite.Connection, table: SourceTable, sample: int, listener: Listener
+) -> TableProfile:
+    listener(TableStarted(PROFILE, table.name, 0))
+    start_s = time.perf_counter()
+    found = await profile_table(
+        connection, table, sample=sample, on_rows=lambda rows: listener(TableProgress(PROFILE, table.name, rows, 0))
+    )
+    listener(TableFinished(PROFILE, table.name, found.rows, 0, time.perf_counter() - start_s))
+    return found
+
+
+def with_plan_schema(settings: Settings) -> Settings:
+    """Return the settings with the plan file's target schema, unless one was asked for."""
+    if settings.plan is None or settings.schema != Settings().schema:
+        return settings
+    return replace(settings, schema=parse_file(read_plan_file(settings.plan)).schema_ or settings.schema)
+
+
+def plan_options(settings: Settings) -> PlanOptions:
+    """Return what the planner needs of the settings."""
+    return PlanOptions(
+        schema=settings.schema,
+        types=settings.types,
+        names=settings.names,
+        tables=settings.tables,
+        exclude=settings.exclude,
+        with_rowid=settings.with_rowid,
+    )
+
+
+def make_plan(
+    source: Source,
+    profiles: Mapping[str, TableProfile],
+    settings: Settings,
+    existing: Mapping[str, ExistingTable] | None = None,
+    *,
+    recorded: str | None = None,
+) -> Plan:
+    """Build the plan, with what the plan file says, or the text of a plan a run has recorded."""
+    options = plan_options(settings)
+    text = read_plan_file(settings.plan) if settings.plan is not None else recorded
+    if text is None:
+        return build_plan(source.schema, profiles, options, existing)
+    return load_plan(text, source.schema, profiles, options, existing, schema_name=settings.schema)
+
+
+def read_plan_file(path: Path) -> str:
+    """Read a plan file; PlanError in one sentence when that is impossible."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise PlanError(
+            f"cannot read the plan {path}: {error.strerror}", hint="write one with `inspect --plan-out`"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise PlanError(f"the plan {path} is not UTF-8 text", hint="write one with `inspect --plan-out`") from error
+
+
+def existing_tables(target: TargetSchema, without: Collection[str]) -> dict[str, ExistingTable]:
+    """Return the target's tables as the planner wants them, without those a run of ours created."""
+    return {t.name: t.as_existing() for t in target.tables if t.name not in without}
+
+
+def digest(*texts: str) -> str:
+    """Return a short digest of texts."""
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:32]
