@@ -13,6 +13,7 @@ from fix_plan import SourceOf
 from rich.console import Console
 
 from copier.assess.assessment import Assessment, assess
+from copier.cli.render_assessment import render_assessment
 from copier.plan.model import ColumnPlan, ForeignKeyPlan, IndexPlan, ObjectNote, Plan, TablePlan
 from copier.plan.pgtype import PgType
 from copier.plan.source import (
@@ -41,7 +42,7 @@ def assess_one(plan: ColumnPlan, profile: ColumnProfile, *, sampled: bool = Fals
 
 def shown(found: Assessment, width: int = 80, *, verbose: bool = False) -> str:
     console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
-    found.render(console, verbose=verbose)
+    render_assessment(found, console, verbose=verbose)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -209,7 +210,7 @@ class TestPresentation:
         raw = io.BytesIO()
         found = assess_one(replace(column(PgType("text"), "text"), target="d"), ColumnProfile(texts=1))
         with io.TextIOWrapper(raw, encoding="ascii") as stream:
-            found.render(Console(file=stream, width=80))
+            render_assessment(found, Console(file=stream, width=80))
             stream.flush()
             assert b"c -> d" in raw.getvalue()
 

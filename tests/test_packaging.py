@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import setuptools
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -172,7 +173,8 @@ class TestProject:
         assert found[1] == project()["version"]
 
     def test_every_package_is_shipped(self) -> None:
-        packages = tomllib.loads(text("pyproject.toml"))["tool"]["setuptools"]["packages"]
+        patterns = tomllib.loads(text("pyproject.toml"))["tool"]["setuptools"]["packages"]["find"]["include"]
+        packages = setuptools.find_packages(str(ROOT), include=patterns)
         there = {".".join(path.parent.relative_to(ROOT).parts) for path in (ROOT / "copier").rglob("__init__.py")}
         assert set(packages) == there
 

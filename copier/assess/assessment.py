@@ -7,10 +7,8 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import orjson
-from rich.console import Console
 
 from copier.assess.problems import Problem, find_problems
-from copier.assess.view import render_assessment
 from copier.plan.model import ObjectNote, Plan, TablePlan
 from copier.plan.source import SourceSchema, TableProfile
 
@@ -103,10 +101,6 @@ class Assessment:
         found: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "plan"}
         document = {"rows": self.total_rows, "bytes": self.total_bytes, **found}
         return orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-
-    def render(self, console: Console, *, verbose: bool = False) -> None:
-        """Print for a person: problems first. Long lists are cut, and say so, unless `verbose`."""
-        render_assessment(self, console, verbose=verbose)
 
 
 def assess(schema: SourceSchema, profiles: Mapping[str, TableProfile], plan: Plan) -> Assessment:

@@ -9,6 +9,7 @@ import orjson
 
 from copier.cli.private_file import must_be_writable
 from copier.cli.render import render_report, say
+from copier.cli.render_assessment import render_assessment
 from copier.cli.render_runs import render_backup, render_rollback, render_status
 from copier.cli.session import Session
 from copier.errors import UsageError
@@ -61,7 +62,7 @@ def show_assessment(assessment: Assessment, session: Session) -> int:
     if session.flags.get("json"):
         session.emit(assessment.to_json())
         return 0
-    assessment.render(session.out)
+    render_assessment(assessment, session.out, verbose=session.face.verbose)
     if path is not None:
         say(session.out, f"plan:     {path}")
     return 0

@@ -29,7 +29,7 @@ _TRANSIENT_STATES = frozenset(
         "57P05",  # idle_session_timeout
     }
 )
-_LOST_INTERFACE = ("closed", "connection is", "released back to the pool", "closing", "another operation is")
+_LOST_INTERFACE = ("closed", "connection is", "released back to the pool", "closing")
 _UNREACHABLE = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EADDRNOTAVAIL)
 
 

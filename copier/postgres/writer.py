@@ -123,6 +123,7 @@ class ChunkWriter:
 
     async def _attempt(self, table: TablePlan, chunk: Chunk, reread: Reread, lost: int | None) -> Written:
         backend = lost
+        connection: Connection | None = None
         try:
             async with self._pool.acquire() as connection:
                 if lost is not None:
@@ -133,7 +134,7 @@ class ChunkWriter:
             if (task := asyncio.current_task()) is not None and task.cancelling():
                 # asyncpg reports a COPY that was cancelled while its connection broke as that breakage.
                 raise asyncio.CancelledError from error
-            if is_transient(error):
+            if is_transient(error) or (connection is not None and connection.is_closed()):
                 raise _Lost(backend) from error
             raise CopyFailed(
                 f"PostgreSQL refused the data of {table.source}: {error}",
