@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from copier.cli.render import cell, grid, mark, say
+from copier.cli.render import mark, say
 from copier.units import count, duration, plural, size
 
 if TYPE_CHECKING:
@@ -20,10 +20,8 @@ def render_status(runs: Sequence[RunStatus], console: Console) -> None:
     if not runs:
         say(console, "No run is recorded in this database.")
         return
-    table = grid(console, "", "run", "command", "source", "started (UTC)", "tables>", "rows>", "rejected>", "outcome")
     for run in runs:
-        table.add_row(*map(cell, _status_row(run)))
-    console.print(table)
+        _show_run(run, console)
     for run in runs:
         if run.running:
             say(console, _pace(run))
@@ -31,12 +29,15 @@ def render_status(runs: Sequence[RunStatus], console: Console) -> None:
             say(console, f"Run {run.run} was interrupted: run the same command again to go on, or roll it back.")
 
 
-def _status_row(run: RunStatus) -> tuple[str, ...]:
-    rows = count(run.rows) if run.rows == run.total_rows else f"{count(run.rows)} of {count(run.total_rows)}"
+def _show_run(run: RunStatus, console: Console) -> None:
+    """Print one block: what and when, how it ended, how much it moved."""
     outcome = run.outcome or ("running" if run.running else "interrupted")
-    started = run.started_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
-    done = f"{run.tables_done}/{run.tables}"
-    return run.run, run.command, run.source, started, done, rows, count(run.rejects), outcome
+    started = run.started_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    took = f", took {duration((run.finished_at - run.started_at).total_seconds())}" if run.finished_at else ""
+    rows = count(run.rows) if run.rows == run.total_rows else f"{count(run.rows)} of {count(run.total_rows)}"
+    say(console, f"{run.run}  {run.command} of {run.source}: {outcome}", "bold")
+    say(console, f"    started {started}{took}")
+    say(console, f"    {run.tables_done} of {plural(run.tables, 'table')}, {rows} rows, {count(run.rejects)} rejected")
 
 
 def _pace(run: RunStatus) -> str:
