@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import inspect
 import re
 import sqlite3
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import typer
 from fix_plan import SourceOf
 
 from copier import errors
+from copier.cli import app
 from copier.config import Settings
 from copier.plan.file_read import ColumnEntry, PlanDocument, TableEntry
 from copier.plan.pgtype import CASTS, POLICIES, PgType
@@ -212,3 +216,30 @@ def test_links_between_documents_lead_somewhere() -> None:
             if name in ("plan.toml", "sqlite2pg.toml"):
                 continue
             assert (DOCS / name).is_file() or (ROOT / name).is_file(), f"{path.name} names {name}"
+
+
+class TestReadme:
+    def test_every_command_and_option_is_there(self) -> None:
+        """An undocumented option is a defect."""
+        readme = (ROOT / "README.md").read_text(encoding="utf-8")
+        commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+        missing = [name for name in commands if f"`{name}`" not in readme]
+        options = {name for one in commands.values() for p in one.params for name in p.opts if name.startswith("--")}
+        missing += [name for name in sorted(options - {"--help"}) if not re.search(rf"{name}(?![\\w-])", readme)]
+        assert missing == []
+
+    async def test_the_library_example_runs_as_it_is(
+        self, tmp_path: Path, pg_dsn: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        readme = (ROOT / "README.md").read_text(encoding="utf-8")
+        code = readme.partition("```python\n")[2].partition("```")[0].replace("postgresql://me@host/db", pg_dsn)
+        assert pg_dsn in code
+        with sqlite3.connect(tmp_path / "app.db") as db:
+            db.executescript("CREATE TABLE t (id INTEGER PRIMARY KEY, x TEXT); INSERT INTO t VALUES (1, 'a')")
+        db.close()
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", code), cwd=tmp_path, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        )
+        output, errors = await process.communicate()
+        assert process.returncode == 0, errors.decode()
+        assert output.decode().splitlines()[-2:] == ["verified [('t', 1, 'content')]", "verified"]
