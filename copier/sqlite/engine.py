@@ -6,8 +6,7 @@ SQLITE2PG_ENGINE forces one: `portable`, `native` (an error when it is absent, s
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -23,8 +22,6 @@ from copier.wire.binary import ColumnSpec, RowEncoder
 
 ENGINES = ("auto", "native", "portable")
 
-_log = logging.getLogger(__name__)
-
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -37,8 +34,6 @@ class Batch:
     rejects: tuple[RejectedRow, ...] = ()
     adjusted: Mapping[str, int] = field(default_factory=dict)
     """Source column -> values changed by its policy."""
-    fallback_rows: int = 0
-    """Rows that the native engine handed to the portable path."""
 
 
 class TableSource(Protocol):
@@ -152,18 +147,8 @@ def choose_engine(wish: str = "auto") -> Engine:
         raise UsageError(
             f"SQLITE2PG_ENGINE is {wish!r}, which is no engine", hint=f"choose one of {', '.join(ENGINES)}"
         )
-    if wish == "portable":
-        return PortableEngine()
-    from copier.sqlite.library import LibraryAbsent
-    from copier.sqlite.native import NativeEngine
-
-    try:
-        return NativeEngine()
-    except LibraryAbsent as error:
-        if wish == "native":
-            raise UsageError(
-                f"the native engine is not here: {error}",
-                hint="install sqlite2pg where a C compiler is, or leave SQLITE2PG_ENGINE unset",
-            ) from error
-        _log.info("rows are converted in Python, which is slower: %s; a C compiler at installation changes that", error)
-        return PortableEngine()
+    makers: dict[str, Callable[[], Engine]] = {"portable": PortableEngine}
+    for name in ("native", "portable") if wish == "auto" else (wish,):
+        if name in makers:
+            return makers[name]()
+    raise UsageError(f"the {wish} engine is not installed", hint="leave SQLITE2PG_ENGINE unset, or set it to portable")
