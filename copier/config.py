@@ -41,8 +41,8 @@ class Settings:
     level: Level = "content"
     jobs: int = 0
     """0: `default_jobs()`."""
-    chunk_bytes: int = 8 << 20
-    memory_bytes: int = 32 << 20
+    chunk_bytes: int = 4 << 20
+    memory_bytes: int = 16 << 20
     with_rowid: bool = False
     freeze: bool = False
     immutable: bool = False

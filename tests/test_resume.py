@@ -17,7 +17,7 @@ from copier import migration
 from copier.config import Settings
 from copier.errors import ResumeRefused, RunBusy
 from copier.plan.ranges import find_gaps
-from copier.postgres.ledger import Ledger
+from copier.postgres.ledger import Ledger, Run
 
 ROWS = 200_000
 CHUNK_BYTES = 256 << 10
@@ -73,6 +73,22 @@ async def assert_same(path: Path, pg: asyncpg.Connection[asyncpg.Record]) -> Non
             assert len(theirs) == len(ours)
             assert theirs == ours
     db.close()
+
+
+async def killed_run(path: Path, dsn: str, pg: asyncpg.Connection) -> tuple[Ledger, Run]:
+    """Start a copy, kill it after some chunks, and return what the ledger has of it."""
+    process = await start_copy(path, dsn)
+
+    async def reached() -> bool:
+        return await committed_chunks(pg) >= 3
+
+    await wait_for(reached, process)
+    process.kill()
+    await process.communicate()
+    ledger = Ledger()
+    run = await ledger.latest(pg, "public")
+    assert run is not None
+    return ledger, run
 
 
 async def reset(pg: asyncpg.Connection[asyncpg.Record]) -> None:
@@ -157,17 +173,7 @@ async def test_a_commit_under_way_when_the_copier_was_killed_is_waited_for(
     wide: Path, pg_dsn: str, pg: asyncpg.Connection
 ) -> None:
     """The old backend has written its chunk and not committed yet; the resume must neither repeat nor miss it."""
-    process = await start_copy(wide, pg_dsn)
-
-    async def reached() -> bool:
-        return await committed_chunks(pg) >= 3
-
-    await wait_for(reached, process)
-    process.kill()
-    await process.communicate()
-    ledger = Ledger()
-    run = await ledger.latest(pg, "public")
-    assert run is not None
+    ledger, run = await killed_run(wide, pg_dsn, pg)
     old = await asyncpg.connect(pg_dsn)
     under_way = old.transaction()
     await under_way.start()
@@ -205,17 +211,7 @@ async def test_who_still_writes_for_an_earlier_attempt_is_stopped(
     wide: Path, pg_dsn: str, pg: asyncpg.Connection
 ) -> None:
     """A copier that lost its lock without noticing must not write beside the one that went on."""
-    process = await start_copy(wide, pg_dsn)
-
-    async def reached() -> bool:
-        return await committed_chunks(pg) >= 3
-
-    await wait_for(reached, process)
-    process.kill()
-    await process.communicate()
-    ledger = Ledger()
-    run = await ledger.latest(pg, "public")
-    assert run is not None
+    ledger, run = await killed_run(wide, pg_dsn, pg)
     await ledger.resume_run(pg, run.id)
     with pytest.raises(RunBusy, match="taken"):
         await ledger.chunks.claim(pg, run.id, "tag", (99,), None, ("a", 1), (0, 0, 0), {}, 0)

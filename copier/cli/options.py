@@ -87,8 +87,8 @@ ORPHANS = _option(
 )  # fmt: skip
 
 JOBS = _option("jobs", str, "Writer connections (default: one per core, 2 to 8).", _SPEED, "N")
-CHUNK_BYTES = _option("chunk_bytes", str, "One COPY and one commit: 8MiB (default), 32M, 1000000.", _SPEED, "SIZE")
-MEMORY_BYTES = _option("memory_bytes", str, "Chunks waiting for a writer, in all (default 32MiB).", _SPEED, "SIZE")
+CHUNK_BYTES = _option("chunk_bytes", str, "One COPY and one commit: 4MiB (default), 32M, 1000000.", _SPEED, "SIZE")
+MEMORY_BYTES = _option("memory_bytes", str, "Chunks waiting for a writer, in all (default 16MiB).", _SPEED, "SIZE")
 
 BACKUP = _option(
     "backup", Path, "Where the backup that comes first goes (default: beside the source).", _OUTPUT, "FILE"

@@ -75,8 +75,8 @@ class _Keys(BaseSettings):
     orphans: Orphans = "not-valid"
     level: Level = "content"
     jobs: int = Field(0, ge=0, le=_MAX_JOBS)
-    chunk_bytes: Annotated[int, BeforeValidator(_size)] = 8 << 20
-    memory_bytes: Annotated[int, BeforeValidator(_size)] = 32 << 20
+    chunk_bytes: Annotated[int, BeforeValidator(_size)] = Settings().chunk_bytes
+    memory_bytes: Annotated[int, BeforeValidator(_size)] = Settings().memory_bytes
     with_rowid: bool = False
     freeze: bool = False
     immutable: bool = False
