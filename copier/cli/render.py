@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from copier.plan.reasons import OWN_TO_SQLITE, is_decided, needs_person
 from copier.report import Report, TableReport
 from copier.units import count, duration, plural, printable, size
 
@@ -17,8 +18,6 @@ _STYLES = {"verified": "bold green", "attention": "bold yellow"}
 _LINES_SHOWN = 20
 _TABLES_SHOWN = 50
 _VALUE_WIDTH = 60
-_OWN_TO_SQLITE = ("internal table", "shadow table")
-"""Kinds that nobody misses in PostgreSQL: named, but no problem."""
 
 
 def render_report(
@@ -86,7 +85,7 @@ def _success(report: Report) -> str:
 
 def _problems(report: Report) -> list[str]:
     rejected = sum(t.rejected_rows for t in report.tables)
-    status = Counter(o.status for o in report.objects if o.kind not in _OWN_TO_SQLITE)
+    status = Counter(o.status for o in report.objects if needs_person(o))
     failed = sum(not c["ok"] for c in report.checks)
     short = sum(t.copied_rows + t.rejected_rows < t.source_rows for t in report.tables)
     found = [
@@ -142,7 +141,7 @@ def _render_mismatches(report: Report, console: Console, limit: int) -> None:
 
 def _render_objects(report: Report, console: Console, limit: int) -> None:
     for status, title in (("failed", "Refused by PostgreSQL"), ("skipped", "Not carried over")):
-        found = [o for o in report.objects if o.status == status and o.kind not in _OWN_TO_SQLITE]
+        found = [o for o in report.objects if o.status == status and needs_person(o)]
         if not found:
             continue
         table = grid(console, title, "kind", "name", "why")
@@ -204,11 +203,15 @@ def _render_translated(report: Report, console: Console, verbose: bool) -> None:
     if done:
         kinds = Counter(o.kind for o in done)
         say(console, "Also there: " + ", ".join(plural(n, kind) for kind, n in kinds.most_common()) + ".")
-    left = Counter(o.kind for o in report.objects if o.kind in _OWN_TO_SQLITE)
+    left = Counter(o.kind for o in report.objects if o.kind in OWN_TO_SQLITE)
     if left:
         say(console, "Only SQLite needs: " + ", ".join(plural(n, kind) for kind, n in left.items()) + ".", "dim")
+    settled = Counter(o.kind for o in report.objects if is_decided(o))
+    if settled:
+        kinds = ", ".join(plural(n, kind) for kind, n in settled.items())
+        say(console, f"Left out, or left as the target has it: {kinds}.", "dim")
     if verbose:
-        for o in (*done, *(o for o in report.objects if o.kind in _OWN_TO_SQLITE)):
+        for o in (*done, *(o for o in report.objects if o.kind in OWN_TO_SQLITE)):
             detail = f": {o.detail}" if o.detail else ""
             say(console, f"  {o.kind} {f'{o.table}: ' if o.table else ''}{o.name}{detail}", "dim")
 

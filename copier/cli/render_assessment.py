@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from copier.cli.render import cell, mark, say
+from copier.plan.reasons import OWN_TO_SQLITE
 from copier.units import count, duration, plural, size
 
 if TYPE_CHECKING:
@@ -25,8 +26,6 @@ _COLUMNS_SHOWN = 24
 _WORDS_CHARS = 200
 _ALL = 1_000_000
 _HARMLESS = ("changed", "almost")
-_EXPECTED = ("internal table", "shadow table")
-"""Kinds nobody misses: listed last."""
 
 
 def render_assessment(found: Assessment, console: Console, *, verbose: bool = False) -> None:
@@ -51,7 +50,7 @@ def _verdict(found: Assessment, console: Console) -> None:
         say(console, text, "bold yellow")
     elif any(p.kind not in _HARMLESS for p in found.problems):
         say(console, "Will move whole; something below needs a person.", "bold yellow")
-    elif missed := [note for note in found.skipped if note.kind not in _EXPECTED]:
+    elif missed := [note for note in found.skipped if note.kind not in OWN_TO_SQLITE]:
         text = f"Every value fits its new type; {plural(len(missed), 'object')} will not carry over."
         say(console, text, "bold yellow")
     else:
@@ -80,7 +79,7 @@ def _skipped(found: Assessment, console: Console, limit: int) -> None:
     _heading(console, f"Will not carry over ({len(found.skipped)})")
     rows = [
         (f"{o.kind} {f'{o.table}: ' if o.table and o.table != o.name else ''}{o.name}", o.detail, "")
-        for o in sorted(found.skipped, key=lambda o: o.kind in _EXPECTED)
+        for o in sorted(found.skipped, key=lambda o: o.kind in OWN_TO_SQLITE)
     ]
     _pairs(console, rows, limit)
 

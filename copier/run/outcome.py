@@ -6,14 +6,11 @@ import orjson
 
 from copier.config import Settings
 from copier.plan.model import Plan
-from copier.plan.reasons import is_decided
+from copier.plan.reasons import needs_person
 from copier.report import REJECTS_SHOWN, RejectReport, Report
 from copier.run.session import Source, Target
 from copier.wire.keys import key_from_json, show_key, show_row, show_value
 from copier.wire.values import value_from_json
-
-NO_PERSON_NEEDED = frozenset({"internal table", "shadow table"})
-"""Kinds of objects that nobody misses in PostgreSQL."""
 
 
 def describe(report: Report, settings: Settings, source: Source, target: Target) -> None:
@@ -48,11 +45,7 @@ async def add_rejects(report: Report, target: Target, plan: Plan, run: str | Non
 def judge(report: Report) -> None:
     """Set the outcome by what is in the report."""
     wrong = bool(report.mismatches) or any(t.verified is None for t in report.tables if report.command != "schema")
-    left = any(
-        note.status == "failed"
-        or (note.status == "skipped" and note.kind not in NO_PERSON_NEEDED and not is_decided(note))
-        for note in report.objects
-    )
+    left = any(map(needs_person, report.objects))
     rejected = any(t.rejected_rows for t in report.tables)
     unsound = any(not c["ok"] for c in report.checks if c["name"].startswith(("sequence", "constraint")))
     if wrong:

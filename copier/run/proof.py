@@ -53,6 +53,8 @@ class Proof:
         self._facts = facts
         self._turn = asyncio.Lock()
         self._reports = {t.source: t for t in progress.report.tables}
+        self._filled = frozenset(self._reports)
+        """Tables whose counts the run itself has reported; for the others the target's rows count."""
 
     async def run(self, level: Level) -> None:
         """Check every table, then sequences and constraints."""
@@ -113,7 +115,7 @@ class Proof:
         document = self._progress.report
         report.source_rows = check.source_rows
         report.rejected_rows = check.excluded_rows
-        if self._facts.run is None:
+        if report.source not in self._filled:
             report.copied_rows = check.target_rows
         balanced = check.source_rows == check.target_rows + check.excluded_rows
         if check.equal and balanced:

@@ -28,6 +28,9 @@ from copier.wire.digest import TableDigest
 from copier.wire.keys import key_to_json, show_key, show_value
 
 BUCKETS = 4096
+SHOWN_CHARS = 50
+"""How much of two long values is shown, around the place where they begin to differ."""
+
 NARROWED = 64
 """Buckets looked into when rows differ: enough for the first mismatches, and memory stays bounded."""
 
@@ -185,16 +188,13 @@ class ContentCheck:
             present = "present"
             return [Mismatch(self._table.source, key, None, present if ours else None, present if theirs else None)]
         return [
-            Mismatch(self._table.source, key, column.source, self._show(i, ours[i]), self._show(i, theirs[i]))
+            Mismatch(self._table.source, key, column.source, *_around(self._show(i, ours[i]), self._show(i, theirs[i])))
             for i, column in enumerate(self._columns)
             if self._canonical(i, ours[i]) != self._canonical(i, theirs[i])
         ]
 
     def _show(self, column: int, payload: bytes | None) -> str:
-        if payload is None:
-            return "NULL"
-        text = decode_field(self._types[column], payload)
-        return text if len(text) <= 200 else text[:200] + "..."
+        return "NULL" if payload is None else decode_field(self._types[column], payload)
 
     def _canonical(self, column: int, payload: bytes | None) -> bytes | None:
         convert = canonical(self._types[column])
@@ -204,6 +204,20 @@ class ContentCheck:
 def compared_columns(table: TablePlan) -> tuple[ColumnPlan, ...]:
     """Return the columns both sides have: all of the plan, generated ones included."""
     return table.columns
+
+
+def _around(ours: str, theirs: str) -> tuple[str, str]:
+    """Cut two long texts to where they begin to differ."""
+    if max(len(ours), len(theirs)) <= SHOWN_CHARS:
+        return ours, theirs
+    same = next((i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), min(len(ours), len(theirs)))
+    start = max(0, same - SHOWN_CHARS // 2)
+    end = start + SHOWN_CHARS
+
+    def cut(text: str) -> str:
+        return ("…" if start else "") + text[start:end] + ("…" if len(text) > end else "")
+
+    return cut(ours), cut(theirs)
 
 
 def _surplus(digest: TableDigest, ours: list[Fields], theirs: list[Fields]) -> tuple[list[Fields], list[Fields]]:
