@@ -208,8 +208,8 @@ def _render_translated(report: Report, console: Console, verbose: bool) -> None:
         say(console, "Only SQLite needs: " + ", ".join(plural(n, kind) for kind, n in left.items()) + ".", "dim")
     settled = Counter(o.kind for o in report.objects if is_decided(o))
     if settled:
-        kinds = ", ".join(plural(n, kind) for kind, n in settled.items())
-        say(console, f"Left out, or left as the target has it: {kinds}.", "dim")
+        listed = ", ".join(plural(n, kind) for kind, n in settled.items())
+        say(console, f"Left out, or left as the target has it: {listed}.", "dim")
     if verbose:
         for o in (*done, *(o for o in report.objects if o.kind in OWN_TO_SQLITE)):
             detail = f": {o.detail}" if o.detail else ""
