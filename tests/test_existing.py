@@ -266,3 +266,73 @@ line" INTEGER PRIMARY KEY, "select" TEXT);
     row = await pg.fetchrow('SELECT * FROM "x""; DROP TABLE victim; --"')
     assert row is not None
     assert tuple(row.items()) == (('a"b', "1"), ("new\nline", 2), ("select", "three"))
+
+
+async def test_a_run_that_never_ends_gives_back_what_it_set_aside(tmp_path: Path, pg_dsn: str, pg: Pg) -> None:
+    path = make(
+        tmp_path / "s.db",
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, b TEXT);"
+        "WITH RECURSIVE s(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM s WHERE i < 50000)"
+        " INSERT INTO t SELECT i, hex(zeroblob(100)) FROM s;",
+    )
+    await pg.execute("CREATE TABLE t (id bigint PRIMARY KEY, b text); CREATE INDEX t_b ON t (b)")
+    before = await structure(pg)
+    task = asyncio.create_task(migrate(Settings(sqlite=path, postgres=pg_dsn, no_backup=True, chunk_bytes=64 << 10)))
+    while not task.done() and not await pg.fetchval("SELECT EXISTS (SELECT FROM t)"):
+        await asyncio.sleep(0)
+    assert await structure(pg) != before, "the index is set aside while loading"
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await structure(pg) != before
+    result = await migration.rollback(Settings(postgres=pg_dsn), no_dump=True)
+    assert result.put_back == ["index t_b"]
+    assert await structure(pg) == before
+    assert not await pg.fetchval("SELECT EXISTS (SELECT FROM t)")
+
+
+async def test_an_ordinary_role_that_owns_one_schema_is_enough(people: Path, pg_dsn: str, pg: Pg) -> None:
+    await pg.execute("CREATE ROLE plain LOGIN; CREATE SCHEMA theirs AUTHORIZATION plain")
+    try:
+        settings = Settings(
+            sqlite=people,
+            postgres=pg_dsn.replace("postgres@", "plain@"),
+            schema="theirs",
+            ledger_schema="theirs",
+            no_backup=True,
+        )
+        assert (await migrate(settings)).outcome == "verified"
+        assert (await migration.check(settings)).outcome == "verified"
+        assert await pg.fetchval("SELECT count(*) FROM theirs.sqlite2pg_run") == 1
+        await migration.rollback(settings, no_dump=True)
+        left = "SELECT count(*) FROM pg_class WHERE relnamespace = 'theirs'::regnamespace"
+        assert await pg.fetchval(left) == 0
+        assert await pg.fetchval("SELECT to_regnamespace('theirs') IS NOT NULL"), "we did not make it"
+    finally:
+        await pg.execute("DROP OWNED BY plain CASCADE; DROP ROLE plain")
+
+
+async def test_the_rowid_can_come_along(tmp_path: Path, pg_dsn: str, pg: Pg) -> None:
+    path = make(tmp_path / "r.db", "CREATE TABLE t (x TEXT); INSERT INTO t (rowid, x) VALUES (7, 'a'), (-3, 'b');")
+    report = await migrate(Settings(sqlite=path, postgres=pg_dsn, no_backup=True, with_rowid=True))
+    assert report.outcome == "verified"
+    assert [tuple(r) for r in await pg.fetch("SELECT rowid, x FROM t ORDER BY 1")] == [(-3, "b"), (7, "a")]
+
+
+async def test_globs_choose_tables_and_other_foreign_keys_stay(tmp_path: Path, pg_dsn: str, pg: Pg) -> None:
+    path = make(
+        tmp_path / "g.db",
+        """
+        CREATE TABLE users (id INTEGER PRIMARY KEY);
+        CREATE TABLE rooms (id INTEGER PRIMARY KEY);
+        CREATE TABLE seats (u INTEGER REFERENCES users (id), r INTEGER REFERENCES rooms (id));
+        INSERT INTO users VALUES (1); INSERT INTO rooms VALUES (2); INSERT INTO seats VALUES (1, 2);
+        """,
+    )
+    report = await migrate(Settings(sqlite=path, postgres=pg_dsn, no_backup=True, exclude=("ro*",)))
+    assert {t.source for t in report.tables} == {"users", "seats"}
+    keys = await pg.fetch(
+        "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = 'seats'::regclass AND contype = 'f'"
+    )
+    assert [row[0] for row in keys] == ["FOREIGN KEY (u) REFERENCES users(id)"]
+    assert any(n.kind == "foreign key" and "rooms" in n.name and n.status == "skipped" for n in report.objects)
