@@ -8,8 +8,11 @@
 
 FROM python:3.12-slim AS build
 WORKDIR /src
-COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY pyproject.toml setup.py MANIFEST.in constraints.txt README.md LICENSE ./
 COPY copier ./copier
+# The kernel needs a compiler; the run stage does not.
+RUN apt-get update -q && apt-get install -q -y --no-install-recommends gcc libc6-dev
+ENV SQLITE2PG_REQUIRE_NATIVE=1
 RUN python -m pip wheel --no-cache-dir --wheel-dir /wheels -c constraints.txt '.[embedded]'
 
 FROM python:3.12-slim

@@ -5,11 +5,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: help demo test lint types format clean
+.PHONY: help demo test test-native-safety bench lint types format clean
 
 help:
 	@echo "make demo     a chat database, migrated into an embedded PostgreSQL, with its verified report"
 	@echo "make test     the tests, against real PostgreSQL servers"
+	@echo "make bench    a copy of 1M rows beside the floor of the server itself"
 	@echo "make lint     ruff"
 	@echo "make types    mypy"
 
@@ -35,6 +36,17 @@ test: $(VENV)/.dev
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+# The kernel's own tests under the address and undefined-behaviour sanitizers.
+test-native-safety: $(VENV)/.dev
+	SQLITE2PG_REQUIRE_NATIVE=1 SQLITE2PG_SANITIZE=1 $(BIN)/python setup.py -q build --build-base build/asan --build-lib build/asan/lib
+	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" PYTHONMALLOC=malloc \
+	ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:quarantine_size_mb=1 PYTHONPATH=build/asan/lib SQLITE2PG_ENGINE=native \
+	$(BIN)/pytest -p no:cacheprovider tests/test_kernel.py tests/test_kernel_digest.py tests/test_native_engine.py
+
+# A copy of 1M chat messages beside its floor, the server's own COPY of the same bytes.
+bench: $(VENV)/.dev
+	$(BIN)/python bench/floor.py
 
 types: $(VENV)/.dev
 	$(BIN)/mypy

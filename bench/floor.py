@@ -25,12 +25,13 @@ from copier.sqlite.chatdb import make_chat_database
 SETTINGS = {"shared_buffers": "2GB", "max_wal_size": "8GB", "checkpoint_timeout": "30min"}
 
 ONE_COPY = """
-import asyncio, json, resource, sys, time
+import asyncio, json, sys, time
 from pathlib import Path
 import uvloop
 from copier import Settings
 from copier.events import PhaseFinished, PhaseStarted, TableFinished
 from copier.migration import full
+from copier.run.session import peak_rss_bytes
 
 marks = {}
 
@@ -40,7 +41,7 @@ def listen(event):
     if isinstance(event, TableFinished) and event.phase == "data":
         marks["wall_s"] = event.seconds
         marks["cpu_s"] = time.process_time() - marks.pop("cpu")
-        marks["rss_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        marks["rss_mb"] = peak_rss_bytes() / 1e6
 
 settings = Settings(sqlite=Path(sys.argv[1]), postgres=sys.argv[2], schema="bench", tables=("messages",),
                     existing="replace", no_backup=True, level="count")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 
 import asyncpg
 
@@ -18,20 +18,26 @@ Fields = tuple[bytes | None, ...]
 
 
 async def read_back(
-    connection: Connection, schema: str, table: str, columns: Sequence[str], *, xids: list[int] | None = None
+    connection: Connection,
+    schema: str,
+    table: str,
+    columns: Sequence[str],
+    *,
+    xids: list[int] | None = None,
+    feed: Callable[[bytes], list[Fields]] | None = None,
 ) -> AsyncGenerator[list[Fields]]:
     """Yield lists of rows, each a tuple of field payloads in column order.
 
-    With `xids`, only rows that these transactions wrote.
+    With `xids`, only rows that these transactions wrote. With `feed`, what it makes of the stream's pieces.
     The list in hand waits for its consumer, so memory stays bounded by one network read.
     """
     where = "" if xids is None else f" WHERE {xmin_filter(xids)}"
     query = f"SELECT {', '.join(map(quote, columns))} FROM {qualify(schema, table)}{where}"
     rows: asyncio.Queue[list[Fields] | None] = asyncio.Queue(maxsize=2)
-    reader = TupleReader(len(columns))
+    feed = feed or TupleReader(len(columns)).feed
 
     async def take(data: bytes) -> None:
-        if found := reader.feed(data):
+        if found := feed(data):
             await rows.put(found)
 
     async def copy() -> None:
@@ -50,10 +56,16 @@ async def read_back(
             if found is None:
                 return
             yield found
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
         if is_transient(error):
-            raise ConnectionLost("the connection to PostgreSQL was lost while reading back", table=table) from error
-        raise CopyFailed(f"cannot read {table} back: {error}", table=table) from error
+            raise ConnectionLost(
+                "the connection to PostgreSQL was lost while reading back",
+                hint="run the same command again: what is committed is kept",
+                table=table,
+            ) from error
+        raise CopyFailed(
+            f"cannot read {table} back: {error}", hint="mend the cause and run the same command again", table=table
+        ) from error
     finally:
         for pending in (task, getter):
             if pending is not None and not pending.done():

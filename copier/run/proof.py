@@ -95,7 +95,8 @@ class Proof:
 
         total = self._facts.totals.get(table.source)
         rejected_rows = total.rejected if total is not None else 0
-        content = ContentCheck(table, self._plan.schema, rejected, rejected_rows, xids, self._turn, progress)
+        engine = self._source.engine
+        content = ContentCheck(table, self._plan.schema, rejected, rejected_rows, xids, self._turn, engine, progress)
         async with self._source.snapshot.reader() as connection:
             return await content.run(connection, control)
 

@@ -8,7 +8,7 @@ time, and their rows are paired by key to name what differs.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncGenerator, Callable, Collection
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
@@ -19,13 +19,13 @@ from copier.plan.source import Value
 from copier.postgres.ledger_tables import Connection
 from copier.postgres.readback import Fields, read_back
 from copier.report import REJECTS_SHOWN, Mismatch
-from copier.sqlite.engine import column_specs
-from copier.sqlite.pages import Page, PageReader
+from copier.sqlite.engine import Digester, Engine, column_specs
+from copier.sqlite.pages import PageReader
 from copier.wire.binary import RowEncoder
 from copier.wire.canonical import canonical
 from copier.wire.decode import decode_field
 from copier.wire.digest import TableDigest
-from copier.wire.keys import key_to_json, show_key, show_value
+from copier.wire.keys import key_from_json, key_to_json, show_key, show_value
 
 BUCKETS = 4096
 SHOWN_CHARS = 50
@@ -65,6 +65,7 @@ class ContentCheck:
         rejected_rows: int,
         xids: list[int] | None,
         turn: asyncio.Lock,
+        engine: Engine,
         progress: Progress,
     ) -> None:
         self._table = table
@@ -73,6 +74,7 @@ class ContentCheck:
         self._rejected_rows = rejected_rows
         self._xids = xids
         self._turn = turn
+        self._engine = engine
         self._progress = progress
         self._columns = compared_columns(table)
         self._types = [c.type for c in self._columns]
@@ -87,9 +89,11 @@ class ContentCheck:
         """Compare, and name what differs."""
         check = TableCheck()
         ours, theirs = self._digest(), self._digest()
+        rejected = map(key_from_json, self._rejected)
+        fast = self._engine.digester(self._table, self._columns, self._key, BUCKETS, rejected)
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._digest_source(source, ours, check))
-            group.create_task(self._digest_target(target, theirs, check))
+            group.create_task(self._digest_source(source, ours, check, fast))
+            group.create_task(self._digest_target(target, theirs, check, fast))
         differing = ours.differing(theirs)
         check.differing_buckets = len(differing)
         check.mismatches = self._unfit[:REJECTS_SHOWN]
@@ -103,25 +107,44 @@ class ContentCheck:
     def _digest(self) -> TableDigest:
         return TableDigest(self._types, self._key, BUCKETS)
 
-    async def _digest_source(self, source: aiosqlite.Connection, digest: TableDigest, check: TableCheck) -> None:
-        async for page, rows in self._source_rows(source):
-            digest.add(rows)
-            check.source_rows += len(page.rows)
-            self._progress(len(page.rows), 0)
+    async def _digest_source(
+        self, source: aiosqlite.Connection, digest: TableDigest, check: TableCheck, fast: Digester | None
+    ) -> None:
+        self._unfit = []
+        async with aclosing(self._source_rows(source) if fast is None else self._digested_rows(source, fast)) as pages:
+            async for read_rows, rows in pages:
+                digest.add(rows)
+                check.source_rows += read_rows
+                self._progress(read_rows, 0)
+        if fast is not None:
+            digest.merge(*fast.source_sums())
         if not self._table.key and len(self._unfit) == self._rejected_rows:
             # Without a key the ledger cannot say which rows it holds, only how many.
             self._unfit = []
         check.excluded_rows = check.source_rows - digest.rows - len(self._unfit)
 
-    async def _digest_target(self, target: Connection, digest: TableDigest, check: TableCheck) -> None:
+    async def _digest_target(
+        self, target: Connection, digest: TableDigest, check: TableCheck, fast: Digester | None
+    ) -> None:
         names = [c.target for c in self._columns]
-        async with aclosing(read_back(target, self._schema, self._table.target, names, xids=self._xids)) as found:
-            async for rows in found:
-                digest.add(rows)
+        feed = None if fast is None else fast.feed
+        rows = read_back(target, self._schema, self._table.target, names, xids=self._xids, feed=feed)
+        async with aclosing(rows) as found:
+            async for some in found:
+                digest.add(some)
+        if fast is not None:
+            digest.merge(*fast.target_sums())
         check.target_rows = digest.rows
 
-    async def _source_rows(self, source: aiosqlite.Connection) -> AsyncIterator[tuple[Page, list[Fields]]]:
-        self._unfit = []
+    async def _digested_rows(
+        self, source: aiosqlite.Connection, fast: Digester
+    ) -> AsyncGenerator[tuple[int, list[Fields]], None]:
+        """Yield, of each page, how many rows were read, and those that are not digested yet."""
+        async with aclosing(fast.pages(source)) as pages:
+            async for page in pages:
+                yield page.read_rows, page.fields + self._encode(page.rows)
+
+    async def _source_rows(self, source: aiosqlite.Connection) -> AsyncGenerator[tuple[int, list[Fields]], None]:
         names = [c.source for c in self._columns]
         reader = PageReader(source, self._table.source, names, self._table.key)
         async with aclosing(reader.pages(None, None)) as pages:
@@ -130,12 +153,14 @@ class ContentCheck:
                     page = await anext(pages, None)
                 if page is None:
                     return
-                kept = self._without_rejected(page.rows, len(names))
-                fields, unfit = self._encoder.encode_fields(kept)
-                for reject in unfit:
-                    row = kept[reject.row]
-                    self._unfit.append(self._unfit_row(row, reject.column, reject.reason))
-                yield page, fields
+                yield len(page.rows), self._encode(page.rows)
+
+    def _encode(self, rows: list[tuple[Value, ...]]) -> list[Fields]:
+        kept = self._without_rejected(rows, len(self._columns))
+        fields, unfit = self._encoder.encode_fields(kept)
+        for reject in unfit:
+            self._unfit.append(self._unfit_row(kept[reject.row], reject.column, reject.reason))
+        return fields
 
     def _without_rejected(self, rows: list[tuple[Value, ...]], width: int) -> list[tuple[Value, ...]]:
         if not self._rejected or not self._table.key:
@@ -153,6 +178,7 @@ class ContentCheck:
     ) -> list[Mismatch]:
         digest = self._digest()
         ours: list[Fields] = []
+        self._unfit = []
         async for _, rows in self._source_rows(source):
             ours += [row for row in rows if digest.bucket_of(row) in buckets]
         theirs: list[Fields] = []

@@ -6,7 +6,8 @@ SQLITE2PG_ENGINE forces one: `portable`, `native` (an error when it is absent, s
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+import logging
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -19,8 +20,11 @@ from copier.plan.model import ColumnPlan, TablePlan
 from copier.plan.source import Key, Value
 from copier.sqlite.pages import Page, PageReader
 from copier.wire.binary import ColumnSpec, RowEncoder
+from copier.wire.digest import Fields
 
 ENGINES = ("auto", "native", "portable")
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,8 @@ class Batch:
     rejects: tuple[RejectedRow, ...] = ()
     adjusted: Mapping[str, int] = field(default_factory=dict)
     """Source column -> values changed by its policy."""
+    fallback_rows: int = 0
+    """Rows that the native engine handed to the portable path."""
 
 
 class TableSource(Protocol):
@@ -44,6 +50,31 @@ class TableSource(Protocol):
 
     def convert(self, page: Page) -> Batch:
         """Convert a page; never raises for a value."""
+
+
+@dataclass(frozen=True, slots=True)
+class DigestPage:
+    """A page already digested, but for `rows`, values of all columns and the key, and `fields`, field payloads."""
+
+    read_rows: int
+    rows: list[tuple[Value, ...]]
+    fields: list[Fields]
+
+
+class Digester(Protocol):
+    """Sums up both sides of one table as `TableDigest` does; what it cannot digest it hands back."""
+
+    def pages(self, connection: aiosqlite.Connection) -> AsyncGenerator[DigestPage, None]:
+        """Digest the source, in key order."""
+
+    def feed(self, data: bytes) -> list[Fields]:
+        """Digest a piece of the target's binary COPY; ValueError when it is none."""
+
+    def source_sums(self) -> tuple[list[int], list[int]]:
+        """Return what `TableDigest.merge` takes."""
+
+    def target_sums(self) -> tuple[list[int], list[int]]:
+        """Return what `TableDigest.merge` takes."""
 
 
 class Engine(Protocol):
@@ -57,6 +88,14 @@ class Engine(Protocol):
         """Return the table, read through a connection nobody else uses meanwhile.
 
         `refused` are rows to reject whatever their values are, with the reason of each (orphans to quarantine).
+        """
+
+    def digester(
+        self, table: TablePlan, columns: Sequence[ColumnPlan], key: Sequence[int], buckets: int, rejected: Iterable[Key]
+    ) -> Digester | None:
+        """Return what digests the table, or None where `TableDigest` must.
+
+        `key` are indexes into `columns`; rows with a `rejected` key come back as values, to be left out.
         """
 
 
@@ -140,6 +179,11 @@ class PortableEngine:
         """Return the table."""
         return PortableTable(connection, table, self._turn, refused or {})
 
+    def digester(
+        self, table: TablePlan, columns: Sequence[ColumnPlan], key: Sequence[int], buckets: int, rejected: Iterable[Key]
+    ) -> None:
+        """Return None: `TableDigest` is the definition."""
+
 
 def choose_engine(wish: str = "auto") -> Engine:
     """Return the engine asked for; UsageError when it is unknown or absent."""
@@ -147,8 +191,18 @@ def choose_engine(wish: str = "auto") -> Engine:
         raise UsageError(
             f"SQLITE2PG_ENGINE is {wish!r}, which is no engine", hint=f"choose one of {', '.join(ENGINES)}"
         )
-    makers: dict[str, Callable[[], Engine]] = {"portable": PortableEngine}
-    for name in ("native", "portable") if wish == "auto" else (wish,):
-        if name in makers:
-            return makers[name]()
-    raise UsageError(f"the {wish} engine is not installed", hint="leave SQLITE2PG_ENGINE unset, or set it to portable")
+    if wish == "portable":
+        return PortableEngine()
+    from copier.sqlite.library import LibraryAbsent
+    from copier.sqlite.native import NativeEngine
+
+    try:
+        return NativeEngine()
+    except LibraryAbsent as error:
+        if wish == "native":
+            raise UsageError(
+                f"the native engine is not here: {error}",
+                hint="install sqlite2pg where a C compiler is, or leave SQLITE2PG_ENGINE unset",
+            ) from error
+        _log.info("rows are converted in Python, which is slower: %s; a C compiler at installation changes that", error)
+        return PortableEngine()

@@ -54,6 +54,12 @@ class TableDigest:
             added += 1
         self.rows += added
 
+    def merge(self, sums: Sequence[int], counts: Sequence[int]) -> None:
+        """Add what another digest of the same types, key and buckets has summed up."""
+        self._sums = [ours + theirs for ours, theirs in zip(self._sums, sums, strict=True)]
+        self._counts = [ours + theirs for ours, theirs in zip(self._counts, counts, strict=True)]
+        self.rows += sum(counts)
+
     def row_digest(self, row: Fields) -> int:
         """Return the digest of one row, 128 bits."""
         return self._digest_with_nulls(self._canonical(row))
