@@ -117,6 +117,15 @@ def test_generated_column_of_another_type_is_refused() -> None:
         translate_expression("a * 1.5", SCOPE, immutable=True, column=column("g", "INTEGER", "bigint"))
 
 
+@pytest.mark.parametrize("declared", ["TIMESTAMPTZ", "INTEGER", "REAL"])
+@pytest.mark.parametrize("sql", ["hex(s)", "s", "substr(s, 1, 3)", "s || s2", "'5.0'"])
+def test_generated_text_that_sqlite_may_store_as_a_number_is_refused(sql: str, declared: str) -> None:
+    """hex('cf') is '636', and a column of numeric affinity holds 636."""
+    with pytest.raises(Untranslatable, match="makes numbers"):
+        translate_expression(sql, SCOPE, column=column("g", declared, "text"))
+    assert translate_expression(sql, SCOPE, column=column("g", "TEXT", "text"))
+
+
 def test_thousands_of_terms() -> None:
     assert translate_expression(" OR ".join(f"a = {n}" for n in range(3000)), SCOPE).count(" OR ") == 2999
 

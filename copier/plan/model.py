@@ -51,6 +51,10 @@ class ColumnPlan:
     """Name of a collation the DDL creates (see `Plan.collations`), or None."""
     default_constant: str | None = None
     """The source's default as text when it is a constant: what the policy `default` writes."""
+    mixed: bool = False
+    """Values of several storage classes, which SQLite tells apart, become one type here (see `fit.is_mixed`)."""
+    source_collation: str = "BINARY"
+    """Of the column in SQLite: comparisons of the bare column go by it."""
 
 
 @dataclass(frozen=True, slots=True)

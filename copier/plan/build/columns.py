@@ -10,10 +10,11 @@ from copier.plan.choices import NO_COLUMN
 from copier.plan.model import CheckPlan, ColumnPlan, TablePlan
 from copier.plan.names import fold
 from copier.plan.reasons import DROPPED_BY_PLAN, TABLE_EXISTS
-from copier.plan.translate.scope import TableScope
-from copier.plan.translate.parse import Untranslatable, tokenize
-from copier.plan.translate.expression import translate_expression
 from copier.plan.translate.defaults import constant_default, translate_default
+from copier.plan.translate.expression import translate_expression
+from copier.plan.translate.parse import Untranslatable, tokenize
+from copier.plan.translate.scope import TableScope
+from copier.plan.types import fit
 
 _INTEGERS = ("int2", "int4", "int8")
 
@@ -76,6 +77,8 @@ def _column(column: ColumnDraft, draft: TableDraft, ctx: Context) -> ColumnPlan:
         policy=choice.policy,
         reason=choice.reason,
         default_constant=_constant(source.default),
+        source_collation=source.collation,
+        mixed=column.profile is not None and fit.is_mixed(column.profile, choice.type),
     )
     if column.existing is not None:
         return _given(plan, column)

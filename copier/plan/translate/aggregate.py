@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from copier.plan.translate.compare import in_order
 from copier.plan.translate.convert import as_text, number, unify
 from copier.plan.translate.parse import Untranslatable
-from copier.plan.translate.value import MOMENTS, NUMBERS, Rules, Value, integer, plain, real, text
+from copier.plan.translate.value import MOMENTS, NUMBERS, Rules, Value, integer, plain, real, refuse_merging, text
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,8 @@ class Aggregate:
 def _count(call: Aggregate, rules: Rules) -> Value:
     if call.star or not call.args:
         return integer(call.call("count", "*"), not_null=True, nonneg=True)
+    if call.distinct:
+        refuse_merging(*call.args)
     return integer(call.call("count", call.args[0].sql), not_null=True, nonneg=True)
 
 
@@ -58,6 +60,7 @@ def _average(call: Aggregate, rules: Rules) -> Value:
 def _extreme(name: str) -> Callable[[Aggregate, Rules], Value]:
     def choose(call: Aggregate, rules: Rules) -> Value:
         value = _sole(call, name)
+        refuse_merging(value)
         if value.kind == "bool":
             value = number(value, rules)
         elif value.kind in ("uuid", "jsonval"):

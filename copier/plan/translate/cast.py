@@ -122,6 +122,8 @@ def _fit_number(value: Value, column: ColumnPlan, target: Value, rules: Rules) -
     if not (value.is_number or value.kind == "bool" or value.digits or value.kind in MOMENTS):
         raise Untranslatable(f"a result of type {value.kind} in a column of type {column.type.sql}")
     found = number(value, rules)
+    if target.kind == "num" and found.kind == "float":
+        raise Untranslatable("a real in a numeric column, for which PostgreSQL rounds it to 15 digits")
     if target.kind == "int" and found.kind != "int":
         raise Untranslatable(f"a result that may be a real in a column of type {column.type.sql}")
     return f"{found.operand}::{column.type.sql}" if found.kind != target.kind else found.sql

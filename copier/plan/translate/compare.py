@@ -19,6 +19,7 @@ from copier.plan.translate.value import (
     Rules,
     Value,
     boolean,
+    refuse_mixed,
     text_constant,
 )
 
@@ -60,9 +61,10 @@ def _never(op: str, left: Value, right: Value) -> Value:
 def sides(op: str, left: Value, right: Value, rules: Rules) -> tuple[str, str]:
     """Return both operands under one type; NeverEqual, or Untranslatable."""
     ordered = op in _MIRROR
+    refuse_mixed(left, right)
     if left.is_null or right.is_null:
         return left.operand, right.operand
-    if (left.nocase or right.nocase) and left.kind == right.kind == "text":
+    if left.kind == right.kind == "text" and (left.nocase or right.nocase or _goes_by_nocase(left, right)):
         return folded(left, rules), folded(right, rules)
     if left.is_constant and not right.is_constant:
         b, a = sides(_MIRROR.get(op, op), right, left, rules)
@@ -74,6 +76,14 @@ def sides(op: str, left: Value, right: Value, rules: Rules) -> tuple[str, str]:
     if not _same_family(left, right):
         left, right = _reconciled(left, right, rules)
     return _rendered(left, right, ordered, rules)
+
+
+def _goes_by_nocase(left: Value, right: Value) -> bool:
+    """Whether the collation of a column decides, the left one's first (sqlite.org/datatype3.html, 7.1)."""
+    decides = left if left.column else right
+    if decides.source_collation not in ("", "NOCASE"):
+        raise Untranslatable(f"{decides.described()} is compared by COLLATE {decides.source_collation}")
+    return decides.source_collation == "NOCASE"
 
 
 def _same_family(a: Value, b: Value) -> bool:

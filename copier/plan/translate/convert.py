@@ -23,6 +23,7 @@ from copier.plan.translate.value import (
     number_constant,
     plain,
     real,
+    refuse_mixed,
     text,
     text_constant,
 )
@@ -33,6 +34,7 @@ _UNITS = {"epoch_ms": 1000, "epoch_us": 1_000_000}
 
 def condition(value: Value, rules: Rules) -> Value:
     """Return the truth of a value: as SQLite's WHERE sees it."""
+    refuse_mixed(value)
     if value.kind == "bool":
         return value
     if value.is_null:
@@ -49,6 +51,7 @@ def condition(value: Value, rules: Rules) -> Value:
 
 def number(value: Value, rules: Rules) -> Value:
     """Return the number SQLite's arithmetic sees in a value."""
+    refuse_mixed(value)
     if value.is_number or value.is_null:
         return value
     if value.digits:
@@ -58,6 +61,8 @@ def number(value: Value, rules: Rules) -> Value:
             return number_constant(int(bool(value.constant)))
         return integer(f"{value.operand}::integer", small=True, not_null=value.not_null, nonneg=True)
     if value.kind in MOMENTS:
+        if rules.strict and value.cast == "julian":
+            raise Untranslatable(f"{value.described()} is a julian day kept to the millisecond, and used as a number")
         return _stored_number(value)
     if value.kind == "text" and isinstance(value.constant, str):
         return number_constant(number_prefix(value.constant))
@@ -119,6 +124,8 @@ def moment(value: Value) -> str:
 def as_text(value: Value, rules: Rules) -> Value:
     """Return the text SQLite's functions and `||` see in a value."""
     kept = {"not_null": value.not_null}
+    if not rules.index:
+        refuse_mixed(value)
     if value.kind == "text" or value.is_null:
         return value
     if value.is_constant and isinstance(value.constant, int | float):

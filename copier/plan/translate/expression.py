@@ -30,10 +30,12 @@ from copier.plan.translate.value import (
     TRUE,
     Rules,
     Value,
+    affinity_of,
     blob_constant,
     boolean,
     column_value,
     number_constant,
+    refuse_mixed,
     text_constant,
 )
 
@@ -70,10 +72,19 @@ def translate_expression(
     with shallow():
         found = TableExpressions(table, rules).value(parse_expression(sql))
         if column is not None:
+            _refuse_conversion(found, column)
             return fit(found, column, rules)
         if value is None:
             value = immutable and not found.column
         return found.sql if value else condition(found, rules).sql
+
+
+def _refuse_conversion(value: Value, column: ColumnPlan) -> None:
+    """Refuse text that SQLite, by the column's affinity, would store as a number where it reads as one."""
+    numeric = affinity_of(column.declared) in ("integer", "real", "numeric")
+    written = value.kind in ("text", "jsonval") and (not value.moment or value.digits)
+    if numeric and written and column.type.is_text:
+        raise Untranslatable(f"text in a column declared {column.declared}, where SQLite makes numbers of some")
 
 
 class Expressions:
@@ -258,7 +269,7 @@ class Expressions:
         name = str(node.expression.name).upper()
         found = self.value(node.this)
         if name == "BINARY":
-            return replace(found, nocase=False)
+            return replace(found, nocase=False, source_collation="")
         if name == "NOCASE":
             return replace(found, nocase=True)
         raise Untranslatable(f"COLLATE {name} has no counterpart")
@@ -277,7 +288,10 @@ class TableExpressions(Expressions):
             raise Untranslatable(f"{node.table}.{node.name} is no column of {self._table.source}")
         found = self._table.column(node.name)
         if found is not None:
-            return column_value(found)
+            value = column_value(found)
+            if not (self.rules.index or isinstance(node.parent, exp.Is)):
+                refuse_mixed(value)
+            return value
         if node.this.args.get("quoted") and not node.table:
             return text_constant(node.name)
         raise Untranslatable(f"{self._table.source} has no column {node.name}")

@@ -23,7 +23,7 @@ from copier.plan.translate.text import (
     unicode_point,
 )
 from copier.plan.translate.typeof import typeof
-from copier.plan.translate.value import NULL, NUMBERS, Rules, Value, integer, plain, real
+from copier.plan.translate.value import NULL, NUMBERS, Rules, Value, integer, plain, real, refuse_merging
 
 
 def coalesce(args: list[Value], rules: Rules) -> Value:
@@ -84,6 +84,7 @@ def rounded(args: list[Value], rules: Rules) -> Value:
 
 def _extreme(name: str) -> Function:
     def choose(args: list[Value], rules: Rules) -> Value:
+        refuse_merging(*args)
         shown, model = unify(args, rules)
         if model.is_null:
             return NULL

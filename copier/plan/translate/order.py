@@ -13,7 +13,7 @@ from copier.plan.translate.parse import Untranslatable
 from copier.plan.translate.query_value import QueryExpressions, direction
 from copier.plan.translate.relation import Frame, Output
 from copier.plan.translate.scope import lower
-from copier.plan.translate.value import Rules, Value
+from copier.plan.translate.value import Rules, Value, refuse_merging, refuse_mixed
 
 _RULES = Rules(strict=False)
 
@@ -32,6 +32,7 @@ def ordered(node: exp.Expr, built: Built, expressions: QueryExpressions) -> str:
     if not (built.compound or built.distinct):
         return f"{sql} ORDER BY {_sorted_plainly(order, built, expressions)}{tail}"
     keys = [(t, _position(t.this, built)) for t in order.expressions]
+    refuse_merging(*(built.outputs[p].value for _, p in keys))
     if not any(_is_text(built.outputs[p].value) for _, p in keys):
         return f"{sql} ORDER BY {', '.join(str(p + 1) + direction(t) for t, p in keys)}{tail}"
     terms = [_outer_key(built.outputs[p].seen_as('"sorted"'), t) for t, p in keys]
@@ -46,6 +47,7 @@ def _sorted_plainly(order: exp.Expr, built: Built, expressions: QueryExpressions
             terms.append(expressions.sort_key(expressions.value(term.this), term))
             continue
         value = built.outputs[position].value
+        refuse_mixed(value)
         if value.is_constant or not _is_text(value):
             terms.append(f"{position + 1}{direction(term)}")
         else:

@@ -10,12 +10,12 @@ from sqlglot import exp
 
 from copier.plan.names import quote
 from copier.plan.translate.aggregate import AGGREGATES, WINDOWS, Aggregate
-from copier.plan.translate.compare import NeverEqual, folded, in_order, sides
+from copier.plan.translate.compare import C, NeverEqual, folded, in_order, sides
 from copier.plan.translate.expression import Expressions
 from copier.plan.translate.parse import Untranslatable
 from copier.plan.translate.relation import Frame, Output
 from copier.plan.translate.scope import lower
-from copier.plan.translate.value import FALSE, TRUE, Rules, Value, boolean, text_constant
+from copier.plan.translate.value import FALSE, TRUE, Rules, Value, boolean, refuse_merging, text_constant
 
 
 class Subqueries(Protocol):
@@ -120,7 +120,10 @@ class QueryExpressions(Expressions):
 
     def sort_key(self, value: Value, term: exp.Ordered) -> str:
         """Return one term: SQLite sorts NULLs first and text by bytes."""
-        shown = folded(value, self.rules) + ' COLLATE "C"' if value.nocase and value.kind == "text" else in_order(value)
+        if value.kind == "text" and (value.nocase or value.source_collation == "NOCASE"):
+            return folded(value, self.rules) + f"{C}{direction(term)}"
+        refuse_merging(value)
+        shown = in_order(value)
         return shown + direction(term)
 
     def subquery(self, node: exp.Subquery) -> Value:

@@ -37,6 +37,8 @@ class Output:
             column=self.name,
             small=known.small,
             collated=known.collated,
+            source_collation=known.source_collation,
+            mixed=known.mixed,
         )
 
 

@@ -17,7 +17,7 @@ from copier.plan.translate.parse import Untranslatable
 from copier.plan.translate.query_value import QueryExpressions
 from copier.plan.translate.relation import Frame, Output, World
 from copier.plan.translate.scope import Scope, lower
-from copier.plan.translate.value import Rules, Value
+from copier.plan.translate.value import Rules, Value, refuse_merging
 
 _RULES = Rules(strict=False)
 _SELECT_ARGS = frozenset(
@@ -98,6 +98,8 @@ class Queries:
         _check_args(node, _COMPOUND_ARGS)
         left = self._build(node.this, world, outer)
         right = self._build(node.expression, world, outer)
+        if node.args.get("distinct"):
+            refuse_merging(*(output.value for output in (*left.outputs, *right.outputs)))
         word = operator if node.args.get("distinct") else f"{operator} ALL"
         built = Built(left.outputs, compound=True, left=left, right=right, operator=word)
         agree(built)
@@ -117,6 +119,8 @@ class Queries:
             body += " FROM " + clause.sql(source.this, node.args.get("joins") or ())
         outputs = [o for p in node.expressions for o in self._outputs(p, expressions, frame)]
         body += _clauses(node, expressions, outputs)
+        if node.args.get("distinct"):
+            refuse_merging(*(output.value for output in outputs))
         return Built(outputs, body, bool(node.args.get("distinct")), frame=frame)
 
     def _outputs(self, node: exp.Expr, expressions: QueryExpressions, frame: Frame) -> list[Output]:
@@ -211,6 +215,8 @@ def _grouped(term: exp.Expr, expressions: QueryExpressions, outputs: Sequence[Ou
         position = int(str(term.this)) if str(term.this).isdigit() else 0
         if not 1 <= position <= len(outputs):
             raise Untranslatable(f"GROUP BY {term.this} names no column")
+        refuse_merging(outputs[position - 1].value)
         return str(position)
     value = expressions.value(term)
+    refuse_merging(value)
     return folded(value, _RULES) if value.nocase and value.kind == "text" else value.operand

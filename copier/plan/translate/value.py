@@ -115,6 +115,10 @@ class Value:
     """For `jsonval`: the jsonb it is the text of."""
     chain: bool = False
     """A chain of `||`, which can grow without parentheses."""
+    source_collation: str = ""
+    """NOCASE, RTRIM or a custom one, of a column that PostgreSQL compares by bytes."""
+    mixed: bool = False
+    """A column whose values were of several storage classes in SQLite."""
     shape: str = ""
     """For text (or a blob) made of random hex digits: each digit as one of the three RANDOM characters."""
 
@@ -170,6 +174,8 @@ def column_value(column: ColumnPlan, qualifier: str = "") -> Value:
         not_null=column.not_null or column.identity,
         small=wire in ("int2", "int4"),
         collated=column.collation is not None,
+        source_collation=column.source_collation.replace("BINARY", "") if column.collation is None else "",
+        mixed=column.mixed,
     )
 
 
@@ -228,4 +234,21 @@ def text(sql: str, *, atom: bool = True, not_null: bool = False) -> Value:
 
 def plain(value: Value) -> Value:
     """Return the value as an expression: without affinity, and no longer a bare column."""
-    return replace(value, affinity="", column="")
+    return replace(value, affinity="", column="", source_collation="")
+
+
+def refuse_merging(*values: Value) -> None:
+    """Refuse to group or order by what SQLite finds equal, or different, where PostgreSQL does not."""
+    refuse_mixed(*values)
+    for value in values:
+        if value.source_collation and value.kind == "text":
+            raise Untranslatable(f"{value.described()} is grouped or ordered by COLLATE {value.source_collation}")
+
+
+def refuse_mixed(*values: Value) -> None:
+    """Refuse to compare or compute with columns whose storage classes PostgreSQL no longer tells apart."""
+    for value in values:
+        if value.mixed:
+            raise Untranslatable(
+                f"{value.described()} holds values of several storage classes, which SQLite tells apart"
+            )

@@ -120,4 +120,9 @@ def _column(output: Output) -> ColumnPlan:
     affinity = "real" if value.number == "real" else value.affinity or ("integer" if value.number == "int" else "")
     kind = PgType(wire) if wire is not None else UNKNOWN
     plan = ColumnPlan(output.name, output.target, _DECLARED.get(affinity or "blob", ""), kind, value.cast)
-    return replace(plan, collation="view" if value.collated else None)
+    return replace(
+        plan,
+        collation="view" if value.collated else None,
+        mixed=value.mixed,
+        source_collation=value.source_collation or "BINARY",
+    )

@@ -175,7 +175,9 @@ def _stored_uuid(case: Case) -> TypeChoice | None:
 def _declared_json(case: Case) -> TypeChoice | None:
     said = f"declared {case.column.declared}"
     jsonb = case.profile.fits.get("json_container", 0)
-    if case.profile.fits.get("json", 0) > jsonb and not case.facts.indexed:
+    if case.profile.fits.get("json", 0) > jsonb:
+        if case.facts.indexed:  # json cannot be, and jsonb would drop keys that occur twice
+            return None
         return _offer(case, PgType("json"), "json", f"{said}: JSON, some of it bare values or more than jsonb keeps")
     if case.profile.filled - jsonb <= case.profile.filled * FEW_SHARE:
         return _offer(case, PgType("jsonb"), "json", f"{said}: JSON object or array")

@@ -85,6 +85,26 @@ def plausible_epoch(p: ColumnProfile) -> str | None:
     return cast if cast is not None and p.fits.get(cast, 0) >= p.integers else None
 
 
+def is_mixed(p: ColumnProfile, type_: PgType) -> bool:
+    """Whether the type takes values of several storage classes, or of another one than its own.
+
+    SQLite compares and computes with each by its class: 1 is not '1', and a blob comes after every text. An expression
+    over such a column cannot keep its meaning.
+    """
+    number_count = p.integers + p.reals
+    if type_.is_text or type_.wire in ("json", "jsonb"):
+        return number_count > 0
+    if type_.wire == "bytea":
+        return number_count + p.texts > 0
+    if type_.wire == "uuid":
+        return p.blobs > 0
+    if type_.wire == "bool":
+        return p.texts > 0
+    if type_.wire in _INT_LIMITS:
+        return number_texts(p, "int_text") > 0
+    return type_.wire in ("numeric", "float4", "float8") and number_texts(p, "num_text") > 0
+
+
 def suitable_cast(type_: PgType, profile: ColumnProfile | None) -> str:
     """Return the cast to `type_` that takes most of the values; the usual one when nothing tells them apart."""
     casts = CASTS[type_.wire]
