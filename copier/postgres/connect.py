@@ -18,6 +18,7 @@ from asyncpg.pool import PoolConnectionProxy
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from copier.errors import ConnectionLost, UsageError
+from copier.postgres.cutoff import remember
 from copier.postgres.dsn import Dsn, parse
 from copier.postgres.failures import is_transient, translate
 
@@ -28,12 +29,14 @@ Setup = Callable[[Connection], Awaitable[None]]
 CONNECT_TIMEOUT_S = 10.0
 
 _SESSION = """
-SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0;
+SELECT set_config(name, '0', false) FROM pg_catalog.pg_settings WHERE name IN ('statement_timeout', 'lock_timeout',
+    'transaction_timeout', 'idle_in_transaction_session_timeout', 'idle_session_timeout');
 SET client_encoding = 'UTF8'; SET TimeZone = 'UTC'; SET DateStyle = 'ISO, YMD'; SET IntervalStyle = 'postgres';
 SET extra_float_digits = 1; SET bytea_output = 'hex'; SET standard_conforming_strings = on
 """
 """A load takes as long as it takes, and what we read as text must not depend on the role's settings. search_path stays
-the role's own: an existing table's triggers and checks may rely on it, and our own statements qualify every name."""
+the role's own: an existing table's triggers and checks may rely on it, and our own statements qualify every name.
+transaction_timeout came with PostgreSQL 17."""
 
 _SETTINGS_READ = (
     "max_connections",
@@ -120,12 +123,17 @@ async def open_pool(
         return await connect(dsn, application_name=application_name, retry=patience)
 
     async def prepare(conn: Connection) -> None:
-        await conn.execute(_SESSION)  # releasing a connection runs RESET ALL
         if setup is not None:
             await setup(conn)
 
     pool = asyncpg.create_pool(
-        connect=dial, setup=prepare, min_size=size, max_size=size, max_inactive_connection_lifetime=0, max_queries=2**62
+        connect=dial,
+        setup=prepare,
+        reset=_reset,
+        min_size=size,
+        max_size=size,
+        max_inactive_connection_lifetime=0,
+        max_queries=2**62,
     )
     try:
         await pool
@@ -134,6 +142,15 @@ async def open_pool(
         pool.terminate()
         raise
     await pool.close()
+
+
+async def _reset(conn: asyncpg.Connection[asyncpg.Record]) -> None:
+    """Make a released connection new; the pool replaces one that cannot be."""
+    try:
+        await conn.reset()  # runs RESET ALL, and an idle session must not end by the role's own timeouts
+        await conn.execute(_SESSION)
+    except Exception:
+        conn.terminate()
 
 
 async def server_info(conn: Connection) -> ServerInfo:
@@ -188,6 +205,7 @@ async def _dial(target: Dsn, application_name: str) -> asyncpg.Connection[asyncp
         except BaseException:
             conn.terminate()
             raise
+        remember(conn)
         return conn
     except Exception as error:
         failure = translate(error, target)

@@ -51,6 +51,14 @@ def is_transient(error: BaseException) -> bool:
     return isinstance(error, asyncpg.TargetServerAttributeNotMatched)
 
 
+def is_trouble(error: asyncpg.PostgresError) -> bool:
+    """Whether the server could not work for now (disk full, out of memory, cancelled, I/O error).
+
+    That is no word about the statement, which may succeed when it is tried again.
+    """
+    return (error.sqlstate or "").startswith(("53", "57", "58", "XX"))
+
+
 def translate(error: BaseException, dsn: Dsn) -> CopierError:
     """Return the copier's error for a connection that could not be made. Raise it `from None`."""
     if isinstance(error, CopierError):

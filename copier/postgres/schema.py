@@ -10,7 +10,7 @@ from copier.errors import ConnectionLost, SchemaFailed
 from copier.plan.ddl import Statement
 from copier.plan.model import ObjectNote, Status
 from copier.plan.names import literal, qualify, quote
-from copier.postgres.failures import is_transient
+from copier.postgres.failures import is_transient, is_trouble
 from copier.postgres.ledger import Ledger
 from copier.postgres.ledger_tables import Connection
 from copier.postgres.writer import server_words
@@ -62,6 +62,7 @@ class SchemaBuilder:
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
             if is_transient(error) or not isinstance(error, asyncpg.PostgresError):
                 raise _lost(error) from error
+            raise_trouble(error, f"create the {statement.kind} {statement.name}", statement.table)
             return server_words(error)
         self._done.add((statement.kind, statement.name, statement.table))
         return None
@@ -91,6 +92,16 @@ def _lost(error: BaseException) -> ConnectionLost:
     )
 
 
+def raise_trouble(error: asyncpg.PostgresError, what: str, table: str | None) -> None:
+    """Raise SchemaFailed when the server is in trouble: a run that ended without the object could not be finished."""
+    if is_trouble(error):
+        raise SchemaFailed(
+            f"PostgreSQL could not {what}: {server_words(error)}",
+            hint="mend the cause and run the same command again; it goes on from there",
+            table=table,
+        ) from error
+
+
 def note(statement: Statement, status: Status, detail: str = "") -> ObjectNote:
     """Return a statement's line for the report, under the kind and name the source gives the object."""
     name = statement.source or statement.name
@@ -108,6 +119,7 @@ async def validate_constraint(connection: Connection, statement: Statement) -> s
     except asyncpg.PostgresError as error:
         if is_transient(error):
             raise _lost(error) from error
+        raise_trouble(error, f"validate {statement.name}", statement.table)
         return server_words(error)
     return None
 

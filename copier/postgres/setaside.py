@@ -16,7 +16,7 @@ import asyncpg
 from copier.plan.names import literal, qualify, quote
 from copier.postgres.catalog import qualified_names
 from copier.postgres.connect import Connection
-from copier.postgres.failures import is_transient
+from copier.postgres.failures import is_transient, is_trouble
 
 Kind = Literal["trigger", "foreign key", "index"]
 _DROP_ORDER: dict[str, int] = {"trigger": 0, "foreign key": 1, "index": 2}
@@ -145,7 +145,7 @@ async def _try(conn: Connection, statement: str) -> str:
     except (asyncpg.DuplicateTableError, asyncpg.DuplicateObjectError):
         return ""
     except asyncpg.PostgresError as error:
-        if is_transient(error):
+        if is_transient(error) or is_trouble(error):
             raise
         detail = getattr(error, "detail", None)
         return f"{error}: {detail}" if detail and detail not in str(error) else str(error)

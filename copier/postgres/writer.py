@@ -11,11 +11,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import asyncpg
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
 from copier.errors import ConnectionLost, CopyFailed, RowRefused
 from copier.plan.chunk import Chunk, RejectedRow
@@ -25,6 +24,7 @@ from copier.postgres.failures import is_transient
 from copier.postgres.ledger import Ledger
 from copier.postgres.ledger_chunks import RejectRow
 from copier.postgres.ledger_tables import Connection
+from copier.postgres.loss import Loss, Lost, end_backend
 from copier.postgres.savepoint import savepoint
 from copier.wire.binary import HEADER, TRAILER
 from copier.wire.keys import show_row
@@ -32,9 +32,6 @@ from copier.wire.values import original_bytes, storage_class, value_to_json
 
 PIECE_BYTES = 256 << 10
 """What one CopyData message carries: larger gains nothing, and a cancel waits for the piece under way."""
-
-TRIES = 20
-"""How often a chunk is tried while the server is away: about a minute, time for a restart or a failover."""
 
 SEGMENT_ROWS = 500
 """Rows searched at once for those the server refuses: bounds the savepoints that are open together."""
@@ -95,18 +92,18 @@ class ChunkWriter:
         server refuses some of them.
         """
         self._stop_at_fatal(table, chunk.rejects)
-        lost: int | None = None
+        loss = Loss()
         async for attempt in AsyncRetrying(
             retry=retry_if_exception_type(ConnectionLost),
-            stop=stop_after_attempt(TRIES),
+            stop=loss.is_final,
             wait=wait_random_exponential(0.2, max=5.0),
             reraise=True,
         ):
             with attempt:
                 try:
-                    return await self._attempt(table, chunk, reread, lost)
-                except _Lost as error:
-                    lost = error.backend
+                    return await self._attempt(table, chunk, reread, loss.backend)
+                except Lost as error:
+                    loss.note(error.backend)
                     raise
         raise AssertionError("tenacity reraises the last error")
 
@@ -127,7 +124,7 @@ class ChunkWriter:
         try:
             async with self._pool.acquire() as connection:
                 if lost is not None:
-                    await _end_backend(connection, lost)
+                    await end_backend(connection, lost)
                 backend = connection.get_server_pid()
                 return await self._transaction(connection, table, chunk, reread)
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
@@ -135,7 +132,7 @@ class ChunkWriter:
                 # asyncpg reports a COPY that was cancelled while its connection broke as that breakage.
                 raise asyncio.CancelledError from error
             if is_transient(error) or (connection is not None and connection.is_closed()):
-                raise _Lost(backend) from error
+                raise Lost(backend) from error
             raise CopyFailed(
                 f"PostgreSQL refused the data of {table.source}: {error}",
                 hint="chunks committed so far stay; mend the cause and run the same command again",
@@ -261,27 +258,6 @@ def _without(chunk: Chunk, rows: Sequence[SingleRow], refused: Mapping[int, str]
     rejects = [*chunk.rejects, *(_refused_row(rows[i], words) for i, words in refused.items())]
     size_bytes = sum(map(len, kept))
     return replace(chunk, rows=len(kept), payload=[b"".join(kept)], bytes=size_bytes, rejects=rejects)
-
-
-class _Lost(ConnectionLost):
-    """Carries the process id of the backend that may still hold the chunk's transaction open."""
-
-    def __init__(self, backend: int | None) -> None:
-        super().__init__(
-            "the connection to PostgreSQL was lost",
-            hint="run the same command again: committed chunks are kept",
-        )
-        self.backend = backend
-
-
-async def _end_backend(connection: Connection, pid: int) -> None:
-    """End a backend whose client has lost it, so that its transaction cannot stay open."""
-    with suppress(asyncpg.InsufficientPrivilegeError):
-        await connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = $1 AND pid <> pg_backend_pid()"
-            " AND usename = current_user AND application_name = current_setting('application_name')",
-            pid,
-        )
 
 
 async def _pieces(payload: Sequence[bytes]) -> AsyncIterator[bytes]:

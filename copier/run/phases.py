@@ -9,8 +9,11 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from copier.config import Settings
+from copier.errors import CopierError
 from copier.events import Listener
 from copier.plan.script import script
+from copier.postgres.connect import connect, is_transient
+from copier.postgres.cutoff import run_until_cancelled
 from copier.report import Report, TableReport
 from copier.run.begin import Work, begin, filled_tables
 from copier.run.load import Load
@@ -43,7 +46,7 @@ class Migration:
     async def run(self) -> Report:
         """Do the phases; the report says how it went, also the one that an error carries."""
         with self._progress.errors():
-            return await self._run()
+            return await run_until_cancelled(self._run())
 
     async def _run(self) -> Report:
         settings, progress = self._settings, self._progress
@@ -132,7 +135,25 @@ class Migration:
         report.objects += [*work.plan.notes, *column_notes(work.plan, objects, facts), *work.notes]
         report.warnings += work.plan.warnings
         judge(report)
-        await work.target.ledger.end_run(work.target.control, work.run.id, report.outcome, report.to_json())
+        await self._end(work)
+
+    async def _end(self, work: Work) -> None:
+        """Close the run in the ledger; once more, on a new connection, when the answer got lost."""
+        report, target = self._progress.report, work.target
+        try:
+            await target.ledger.end_run(target.control, work.run.id, report.outcome, report.to_json())
+        except Exception as error:
+            if not is_transient(error):
+                raise
+            try:
+                control = await connect(target.dsn)
+                try:
+                    await target.ledger.lock(control, work.plan.schema)
+                    await target.ledger.end_run(control, work.run.id, report.outcome, report.to_json())
+                finally:
+                    await control.close()
+            except CopierError:
+                raise error from None
 
 
 async def back_up(source: Path, to: Path, progress: Progress) -> BackupResult:
