@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: help demo test test-native-safety bench lint types format clean
+.PHONY: help demo test test-faults test-native-safety bench lint types format clean
 
 help:
 	@echo "make demo     a chat database, migrated into an embedded PostgreSQL, with its verified report"
@@ -36,6 +36,10 @@ test: $(VENV)/.dev
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+# The fault matrix in its whole form: every Nth call, many more cuts.
+test-faults: $(VENV)/.dev
+	SQLITE2PG_FAULTS_WHOLE=1 $(BIN)/python -m pytest tests/faults tests/test_resume.py
 
 # The kernel's own tests under the address and undefined-behaviour sanitizers.
 test-native-safety: $(VENV)/.dev

@@ -336,3 +336,20 @@ async def test_globs_choose_tables_and_other_foreign_keys_stay(tmp_path: Path, p
     )
     assert [row[0] for row in keys] == ["FOREIGN KEY (u) REFERENCES users(id)"]
     assert any(n.kind == "foreign key" and "rooms" in n.name and n.status == "skipped" for n in report.objects)
+
+
+async def test_json_that_jsonb_does_not_keep_whole_is_said(tmp_path: Path, pg_dsn: str, pg: Pg) -> None:
+    path = make(
+        tmp_path / "j.db",
+        """
+        CREATE TABLE t (id INTEGER PRIMARY KEY, m TEXT);
+        INSERT INTO t VALUES (1, '{"a":1,"a":2}'), (2, '{"b":1}');
+        """,
+    )
+    await pg.execute("CREATE TABLE t (id bigint PRIMARY KEY, m jsonb)")
+    report = await migrate(Settings(sqlite=path, postgres=pg_dsn, no_backup=True))
+    assert [w for w in report.warnings if 'column "m": 1 JSON values' in w and "repeat a key" in w]
+    await migration.rollback(Settings(postgres=pg_dsn), no_dump=True)
+    await pg.execute("DROP TABLE t")
+    assert (await migrate(Settings(sqlite=path, postgres=pg_dsn, no_backup=True))).outcome == "verified"
+    assert await pg.fetchval("SELECT m FROM t WHERE id = 1") == '{"a":1,"a":2}', "by our own choice it stays text"

@@ -40,6 +40,8 @@ _CHANGES: tuple[tuple[Callable[[ColumnPlan], bool], str], ...] = (
 
 def warn_changes(plans: Iterable[TablePlan], ctx: Context) -> None:
     """Add one sentence per kind of change, with the first of its columns."""
+    plans = tuple(plans)
+    _warn_lossy_json(plans, ctx)
     columns = [(plan, column) for plan in plans if not plan.existing for column in plan.columns]
     for applies, sentence in _CHANGES:
         names = [f"{plan.source}.{column.source}" for plan, column in columns if applies(column)]
@@ -48,3 +50,19 @@ def warn_changes(plans: Iterable[TablePlan], ctx: Context) -> None:
             ctx.warn(
                 sentence.format(f"{', '.join(names[:_LISTED])}{more}") + " (--types=faithful keeps numbers and text.)"
             )
+
+
+def _warn_lossy_json(plans: Iterable[TablePlan], ctx: Context) -> None:
+    """Say it where jsonb was chosen by somebody else, for values of which it does not keep everything."""
+    for plan in plans:
+        profile = ctx.profiles.get(plan.source)
+        for column in plan.columns:
+            if profile is None or column.type.wire != "jsonb":
+                continue
+            fits = profile.columns[column.source].fits if column.source in profile.columns else {}
+            lossy = fits.get("json", 0) - fits.get("json_container", 0)
+            if lossy > 0:
+                ctx.warn(
+                    f'table "{plan.source}", column "{column.source}": {lossy:,} JSON values are no object or array, or '
+                    "repeat a key, or hold a number jsonb does not keep; of a repeated key jsonb keeps the last value."
+                )
