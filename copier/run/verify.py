@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import aiosqlite
 
-from copier.plan.model import ColumnPlan, TablePlan
+from copier.plan.model import TablePlan
 from copier.plan.source import Value
 from copier.postgres.ledger_tables import Connection
 from copier.postgres.readback import Fields, read_back
@@ -76,7 +76,7 @@ class ContentCheck:
         self._turn = turn
         self._engine = engine
         self._progress = progress
-        self._columns = compared_columns(table)
+        self._columns = table.columns
         self._types = [c.type for c in self._columns]
         names = [c.source for c in self._columns]
         self._key = [names.index(name) for name in table.identity_columns if name in names]
@@ -225,11 +225,6 @@ class ContentCheck:
     def _canonical(self, column: int, payload: bytes | None) -> bytes | None:
         convert = canonical(self._types[column])
         return payload if payload is None or convert is None else convert(payload)
-
-
-def compared_columns(table: TablePlan) -> tuple[ColumnPlan, ...]:
-    """Return the columns both sides have: all of the plan, generated ones included."""
-    return table.columns
 
 
 def _around(ours: str, theirs: str) -> tuple[str, str]:

@@ -104,11 +104,6 @@ def column_specs(columns: Sequence[ColumnPlan]) -> list[ColumnSpec]:
     return [ColumnSpec(c.type, c.cast, c.policy, c.default_constant) for c in columns]
 
 
-def orphan_reason(parent: str) -> str:
-    """The words for a row whose parent is missing."""
-    return f"no row in {parent} that its foreign key names"
-
-
 class PortableTable:
     """Pages through aiosqlite, casts in Python."""
 
