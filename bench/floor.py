@@ -31,7 +31,7 @@ import uvloop
 from copier import Settings
 from copier.events import PhaseFinished, PhaseStarted, TableFinished
 from copier.migration import full
-from copier.run.session import peak_rss_bytes
+from copier.run.progress import peak_rss_bytes
 
 marks = {}
 

@@ -17,17 +17,10 @@ from copier.report import Report, TableReport
 from copier.run.outcome import add_rejects, describe, judge
 from copier.run.phases import Migration, back_up
 from copier.run.preflight import preflight
+from copier.run.progress import Progress
 from copier.run.proof import Proof, run_facts
 from copier.run.rollback import RollbackResult, rollback
-from copier.run.session import (
-    Progress,
-    existing_tables,
-    make_plan,
-    open_source,
-    open_target,
-    profile,
-    with_plan_schema,
-)
+from copier.run.session import existing_tables, make_plan, open_source, open_target, profile, with_plan_schema
 from copier.run.status import RunStatus, status
 from copier.sqlite.backup import BackupResult
 from copier.sqlite.chatdb import make_chat_database

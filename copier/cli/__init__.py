@@ -1,7 +1,7 @@
 """The command line: verbs; parse, call, print.
 
-`cli_verbs` has the verbs and `cli_options` their options; `settings_file` reads the values, `cli_run` runs the
-coroutine of `migration`, `cli_show` prints what comes back.
+`verbs*` have the verbs and `options` their options; `settings_file` reads the values, `run` runs the coroutine of
+`migration`, `show` prints what comes back. Importing a `verbs*` module registers its verbs.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from collections.abc import Sequence
 
 import typer
 
-from copier.cli import verbs as cli_verbs
+from copier.cli import verbs
 from copier.cli.app import app
 
-__all__ = ["app", "cli_verbs", "main"]
+__all__ = ["app", "main", "verbs"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

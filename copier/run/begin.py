@@ -17,7 +17,8 @@ from copier.postgres.catalog import read_target
 from copier.postgres.ledger import Run
 from copier.postgres.ledger_objects import ObjectRow
 from copier.postgres.schema import SchemaBuilder
-from copier.run.session import Progress, Source, Target, digest, existing_tables, make_plan, new_run_id
+from copier.run.progress import Progress
+from copier.run.session import Source, Target, digest, existing_tables, make_plan, new_run_id
 
 CHANGED = {
     "source": "the SQLite file changed",

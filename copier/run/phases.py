@@ -19,16 +19,9 @@ from copier.run.begin import Work, begin, filled_tables
 from copier.run.load import Load
 from copier.run.outcome import add_rejects, describe, judge
 from copier.run.preflight import preflight
+from copier.run.progress import Progress
 from copier.run.proof import Proof, run_facts
-from copier.run.session import (
-    Progress,
-    open_source,
-    open_target,
-    profile,
-    require_sqlite,
-    source_state,
-    with_plan_schema,
-)
+from copier.run.session import open_source, open_target, profile, require_sqlite, source_state, with_plan_schema
 from copier.run.structure import column_notes, create_tables, finish, make_room, put_all_back, set_aside
 from copier.sqlite.backup import BackupResult
 from copier.sqlite.backup import backup as backup_file

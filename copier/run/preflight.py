@@ -9,7 +9,8 @@ from copier.errors import SourceUnreadable, TargetUnusable
 from copier.plan.file_read import parse_file
 from copier.plan.select import is_selected
 from copier.postgres.probe import Check, probe_target
-from copier.run.session import Progress, Source, Target, read_plan_file
+from copier.run.progress import Progress
+from copier.run.session import Source, Target, read_plan_file
 from copier.sqlite.health import free_bytes, other_openers, quick_check
 from copier.units import size
 

@@ -16,7 +16,8 @@ from copier.postgres.ledger_chunks import TableTotals
 from copier.postgres.ledger_tables import Connection
 from copier.postgres.undo import xmin_filter
 from copier.report import REJECTS_SHOWN, Mismatch, TableReport
-from copier.run.session import Progress, Source, Target
+from copier.run.progress import Progress
+from copier.run.session import Source, Target
 from copier.run.verify import NARROWED, ContentCheck, TableCheck
 from copier.sqlite.pages import count_rows
 

@@ -21,7 +21,8 @@ from copier.postgres.setaside import SetAside, put_back
 from copier.postgres.undo import delete_written_rows, xmin_filter
 from copier.postgres.writer import server_words
 from copier.report import Report
-from copier.run.session import Progress, Target, open_target
+from copier.run.progress import Progress
+from copier.run.session import Target, open_target
 
 GONE = (
     asyncpg.UndefinedTableError,

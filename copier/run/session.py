@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-import resource
 import secrets
-import sys
 import time
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,12 +16,9 @@ import aiosqlite
 import asyncpg
 
 from copier.config import Settings
-from copier.errors import ConnectionLost, CopierError, PlanError, TargetUnusable, UsageError, root_cause
+from copier.errors import ConnectionLost, PlanError, TargetUnusable, UsageError
 from copier.events import (
     Listener,
-    Message,
-    PhaseFinished,
-    PhaseStarted,
     TableFinished,
     TableProgress,
     TableStarted,
@@ -39,9 +34,7 @@ from copier.postgres.catalog import TargetSchema
 from copier.postgres.connect import Retry, ServerInfo, connect, server_info
 from copier.postgres.dsn import describe, parse
 from copier.postgres.embedded import EmbeddedServer, embedded_server
-from copier.postgres.failures import broken_run
 from copier.postgres.ledger import Ledger
-from copier.report import Report
 from copier.sqlite.catalog import read_schema
 from copier.sqlite.engine import Engine, choose_engine
 from copier.sqlite.profile import profile_table
@@ -54,86 +47,6 @@ FIRST_CONNECT_S = 5.0
 
 READERS = 2
 """Tables read at once: one is fetched while another's rows are converted; more only wait for the GIL."""
-
-
-@dataclass(slots=True)
-class Progress:
-    """Phases of one verb: their times go to the report, their beginnings and ends to the listener."""
-
-    report: Report
-    listener: Listener
-    started_s: float = field(default_factory=time.perf_counter)
-
-    @contextmanager
-    def phase(self, name: str, tables: int = 0, rows: int = 0) -> Iterator[None]:
-        """Time a phase; `tables` and `rows` are what lies before it, where that is known."""
-        self.listener(PhaseStarted(name, tables, rows))
-        start_s = time.perf_counter()
-        try:
-            yield
-        finally:
-            seconds = time.perf_counter() - start_s
-            self.report.phases.append({"name": name, "seconds": round(seconds, 3)})
-        self.listener(PhaseFinished(name, seconds))
-
-    @contextmanager
-    def errors(self) -> Iterator[None]:
-        """Raise the error that matters, as one of ours where it is the server's, with the report as far as it came."""
-        try:
-            yield
-        except Exception as error:
-            cause = root_cause(error)
-            told = broken_run(cause) or cause
-            self._attach(told)
-            if told is error:
-                raise
-            raise told from error
-
-    def _attach(self, error: BaseException) -> None:
-        if isinstance(error, CopierError):
-            self.fail(error)
-            error.report = self.finish()
-
-    def pages(self, done: int, total: int) -> None:
-        """Tell how far a backup is."""
-        self.listener(Message("detail", f"{done:,} of {total:,} pages"))
-
-    def say(self, text: str) -> None:
-        """Tell the person something."""
-        self.listener(Message("info", text))
-
-    def warn(self, text: str) -> None:
-        """Tell the person something that matters; it goes into the report too."""
-        self.report.warnings.append(text)
-        self.listener(Message("warning", text))
-
-    def finish(self) -> Report:
-        """Close the books."""
-        self.report.seconds = round(time.perf_counter() - self.started_s, 3)
-        self.report.peak_rss_bytes = peak_rss_bytes()
-        return self.report
-
-    def fail(self, error: CopierError) -> None:
-        """Write an error into the report."""
-        self.report.outcome = "refused" if error.exit_code == 5 else "failed"
-        self.report.error = {
-            "type": type(error).__name__,
-            "message": str(error),
-            "hint": error.hint,
-            "table": error.table,
-            "column": error.column,
-            "key": error.key,
-        }
-
-
-def peak_rss_bytes() -> int:
-    """Peak resident memory of this process. Linux counts it per program; getrusage would include who started it."""
-    with suppress(OSError):
-        for line in Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def new_run_id() -> str:
