@@ -35,6 +35,7 @@ from copier.postgres.connect import Retry, ServerInfo, connect, server_info
 from copier.postgres.dsn import describe, parse
 from copier.postgres.embedded import EmbeddedServer, embedded_server
 from copier.postgres.ledger import Ledger
+from copier.run.progress import Progress
 from copier.sqlite.catalog import read_schema
 from copier.sqlite.engine import Engine, choose_engine
 from copier.sqlite.profile import profile_table
