@@ -111,7 +111,7 @@ def write_settings(data_dir: Path, account: Account | None, tcp: bool, settings:
     values = {
         **LOAD_SETTINGS,
         "listen_addresses": "127.0.0.1" if tcp else "",
-        "port": str(_free_port() if tcp else 5432),
+        "port": str(free_port() if tcp else 5432),
         "unix_socket_directories": str(socket_dir),
         "unix_socket_permissions": "0700",
         **settings,
@@ -139,7 +139,8 @@ def _socket_dir(data_dir: Path, account: Account | None) -> Path:
     return short
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a TCP port of 127.0.0.1 that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -119,6 +119,15 @@ async def start(
     return await asyncio.to_thread(_start, directory, version, tcp, dict(settings or {}), installation)
 
 
+def running(directory: Path, version: int = 18) -> EmbeddedServer | None:
+    """Return the server that runs on `directory`, None when there is none that answers."""
+    if not (directory / "postmaster.pid").exists():
+        return None
+    account = server_account(directory.absolute())
+    data_dir = place(directory.absolute(), account)
+    return _attach(data_dir, runnable(_choose(data_dir, version), account, data_dir.parent), account)
+
+
 def _choose(data_dir: Path, version: int) -> Installation:
     made_by = data_dir / "PG_VERSION"
     wanted = int(made_by.read_text()) if made_by.exists() else version

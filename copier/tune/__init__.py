@@ -1,0 +1,1 @@
+"""Settings of a PostgreSQL server that fit its machine: pure arithmetic, each with its reason."""
