@@ -327,3 +327,20 @@ async def test_corpus(corpus: Callable[[str], Path], tmp_path: Path, name: str) 
     result = await backup(source, tmp_path / "copy.db")
     assert not result.source_changed
     assert sum(result.tables.values()) > 100
+
+
+@pytest.mark.parametrize("deep", [True, False])
+async def test_deep_also_compares_indexes_with_their_tables(tmp_path: Path, deep: bool) -> None:
+    """What `full` leaves out for its backup: it proves every row of the source itself."""
+    source = tmp_path / "source.db"
+    with closing(sqlite3.connect(source)) as db, db:
+        db.executescript(
+            "CREATE TABLE t (a, b); CREATE INDEX i ON t (a); INSERT INTO t VALUES (1, 2), (3, 4);"
+            "PRAGMA writable_schema = ON; UPDATE sqlite_master SET sql = 'CREATE INDEX i ON t (b)' WHERE name = 'i'"
+        )
+    if deep:
+        with pytest.raises(CopyFailed, match="damaged"):
+            await backup(source, tmp_path / "copy.db", deep=True)
+        assert not (tmp_path / "copy.db").exists()
+    else:
+        assert (await backup(source, tmp_path / "copy.db", deep=False)).tables == {"t": 2}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import sqlite3
 import struct
@@ -37,7 +38,9 @@ PAYLOADS = {
     "text": st.binary(max_size=300),
     "numeric": NUMERICS,
     "bpchar": st.text(max_size=5).map(lambda v: (v + "  ").encode()),
-    "jsonb": st.sampled_from([b'\x01{"b":1, "a":2}', b"\x01[1.50]", b"\x01null"]),
+    "jsonb": st.sampled_from(
+        [b'\x01{"b":1, "a":2}', b"\x01[1.50]", b"\x01null", b'\x01{"a": 1, "a": 2}', b'\x01"\\u00e9"', b"\x01[-0]"]
+    ),
     "bytea": st.binary(max_size=20),
     "int8": st.binary(min_size=8, max_size=8),
 }
@@ -72,6 +75,18 @@ def merged(types: Sequence[PgType], key: list[int], buckets: int, digest: Any, h
     return whole
 
 
+class Raw(str):
+    """A JSON value as it is spelled."""
+
+
+def spelled(document: Any, indent: int | None, ascii_only: bool) -> bytes:
+    if isinstance(document, Raw):
+        return document.encode()
+    if isinstance(document, list) and any(isinstance(item, Raw) for item in document):
+        return f"[{' , '.join(document)}]".encode()
+    return json.dumps(document, indent=indent, ensure_ascii=ascii_only).encode()
+
+
 FIXTURES = [HealthCheck.function_scoped_fixture]
 
 
@@ -86,7 +101,8 @@ def test_the_same_sums_as_in_python(
 
     digest = make(kernel, hashes, TYPES, key, buckets)
     handed = digest.add(tuples(rows))
-    assert all(row[NAMES.index("jsonb")] is not None for row in handed)
+    strange = {b'\x01{"a": 1, "a": 2}', b'\x01"\\u00e9"', b"\x01[-0]"}
+    assert all(row[NAMES.index("jsonb")] in strange for row in handed)
     whole = merged(TYPES, key, buckets, digest, handed)
     assert not whole.differing(expected)
     assert whole.rows == expected.rows == len(rows)
@@ -96,6 +112,70 @@ def test_the_same_sums_as_in_python(
     handed = [row for at in range(0, len(stream), cut) for row in digest.feed(stream[at : at + cut])]
     assert digest.finished
     assert not merged(TYPES, key, buckets, digest, handed).differing(expected)
+
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=4) | st.text(
+    'ab "\\\n!', max_size=3
+)
+NUMBERS = (
+    st.integers(-(10**20), 10**20)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.decimals(-1000, 1000, places=3).map(float)
+)
+DOCUMENTS = st.recursive(
+    st.none() | st.booleans() | NUMBERS | TEXTS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=5),
+    max_leaves=12,
+)
+SPELLINGS = [
+    *("1.0", "1.50", "0.50", "0.05", "-0.5", "-1.50", "100.0", "0.00", "-0.0", "-0", "0", "10", "1e2", "1E-2"),
+    *("123456789012345678", "1234567890123456789", "12.34567890123456789", "0.000000000000000001"),
+    *("[]", "{}", "[[],{}]", "[1.5,2.5,3.5]", "true", "false", "null"),
+]
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=FIXTURES)
+@given(
+    document=DOCUMENTS
+    | st.sampled_from(SPELLINGS).map(Raw)
+    | st.lists(st.sampled_from(SPELLINGS).map(Raw), max_size=4),
+    indent=st.sampled_from([None, 1]),
+    ascii_only=st.booleans(),
+)
+def test_documents_have_the_canonical_form_of_python(
+    kernel: Kernel, hashes: tuple[int, int], document: Any, indent: int | None, ascii_only: bool
+) -> None:
+    """The sums of a document are those of its canonical form, or it is handed back."""
+    text = spelled(document, indent, ascii_only)
+    types = [parse_type("jsonb")]
+    digest = make(kernel, hashes, types, [0], 64)
+    if digest.add(tuples([(b"\x01" + text,)], 1)):
+        return
+    expected = TableDigest(types, [0], 64)
+    expected.add([(b"\x01" + text,)])
+    assert not merged(types, [0], 64, digest, []).differing(expected)
+
+
+def test_usual_documents_are_not_handed_back(kernel: Kernel, hashes: tuple[int, int]) -> None:
+    usual = [
+        b'{"z": 1, "a": [true, null, -5.25, "x\\n\\"y"], "m": {"b": {}, "a": []}}',
+        '{"é": "ü", "a!": 0, "a": 0.125, "a\U0001f600": 1}'.encode(),
+        b"[" * 20 + b"]" * 20,
+    ]
+    digest = make(kernel, hashes, [parse_type("jsonb")], [], 64)
+    assert digest.add(tuples([(b"\x01" + text,) for text in usual], 1)) == []
+
+
+def test_broken_documents_do_no_harm(kernel: Kernel, hashes: tuple[int, int]) -> None:
+    """The server sends none; whatever comes is handed back or digested, and nothing beyond it is read."""
+    rng = random.Random(5)
+    sound = b'\x01{"key": [1.50, {"b": "x\\n", "a": -2}, "t"], "other": {"z": null, "y": true}}'
+    for _ in range(5000):
+        raw = bytearray(sound)
+        for _ in range(rng.randint(1, 3)):
+            raw[rng.randrange(1, len(raw))] = rng.choice(b'{}[],:"\\ 01.-eE\0')
+        raw = raw[: rng.randint(0, len(raw))]
+        make(kernel, hashes, [parse_type("jsonb")], [0], 64).add(tuples([(bytes(raw),)], 1))
 
 
 def test_a_difference_in_one_field_is_in_its_bucket(kernel: Kernel, hashes: tuple[int, int]) -> None:
@@ -160,7 +240,7 @@ def test_what_it_cannot_work_with(kernel: Kernel) -> None:
 
 def test_rows_digested_while_they_are_scanned(kernel: Kernel, hashes: tuple[int, int]) -> None:
     types = [parse_type("bigint"), parse_type("jsonb"), parse_type("numeric")]
-    rows = [(n, None if n % 3 else '{"a": 1}', "x" if n == 50 else n / 4) for n in range(100)]
+    rows = [(n, None if n % 3 else '"\\u00e9"', "x" if n == 50 else n / 4) for n in range(100)]
     specs = [ColumnSpec(type, cast) for type, cast in zip(types, ("int", "json", "numeric"), strict=True)]
     expected = TableDigest(types, [0])
     fields, unfit = RowEncoder(specs).encode_fields(rows)

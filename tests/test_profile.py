@@ -19,7 +19,8 @@ from copier.plan.source import ColumnProfile, TableProfile
 from copier.sqlite.catalog import read_schema
 from copier.sqlite.chatdb import make_chat_database
 from copier.sqlite.connection import connect
-from copier.sqlite.forms import EXAMPLE_CHARS, FORMS, PATIENCE, FormCounter
+from copier.sqlite.form_counter import EXAMPLE_CHARS, PATIENCE, FormCounter
+from copier.sqlite.forms import FORMS
 from copier.sqlite.profile import profile_schema, profile_table
 
 Profiled = Callable[..., Awaitable[TableProfile]]

@@ -24,14 +24,17 @@ async def read_back(
     columns: Sequence[str],
     *,
     xids: list[int] | None = None,
+    only: str = "",
     feed: Callable[[bytes], list[Fields]] | None = None,
 ) -> AsyncGenerator[list[Fields]]:
     """Yield lists of rows, each a tuple of field payloads in column order.
 
-    With `xids`, only rows that these transactions wrote. With `feed`, what it makes of the stream's pieces.
+    With `xids`, only rows that these transactions wrote; with `only`, an SQL condition, those that meet it.
+    With `feed`, what it makes of the stream's pieces.
     The list in hand waits for its consumer, so memory stays bounded by one network read.
     """
-    where = "" if xids is None else f" WHERE {xmin_filter(xids)}"
+    conditions = [] if xids is None else [xmin_filter(xids)]
+    where = f" WHERE {' AND '.join(f'({c})' for c in (*conditions, only) if c)}" if conditions or only else ""
     query = f"SELECT {', '.join(map(quote, columns))} FROM {qualify(schema, table)}{where}"
     rows: asyncio.Queue[list[Fields] | None] = asyncio.Queue(maxsize=2)
     feed = feed or TupleReader(len(columns)).feed

@@ -19,8 +19,11 @@ from copier.plan.source import Value
 from copier.postgres.ledger_tables import Connection
 from copier.postgres.readback import Fields, read_back
 from copier.report import REJECTS_SHOWN, Mismatch
+from copier.run.retried import RetriedRows
+from copier.run.sample import can_sample, condition
 from copier.sqlite.engine import Digester, Engine, column_specs
 from copier.sqlite.pages import PageReader
+from copier.sqlite.spread import is_small, sampled_rows
 from copier.wire.binary import RowEncoder
 from copier.wire.canonical import canonical
 from copier.wire.decode import decode_field
@@ -28,6 +31,9 @@ from copier.wire.digest import TableDigest
 from copier.wire.keys import key_from_json, key_to_json, show_key, show_value
 
 BUCKETS = 4096
+FEW_BUCKETS = 64
+"""For a small table: with thousands of tables, thousands of buckets each would be most of the work."""
+
 SHOWN_CHARS = 50
 """How much of two long values is shown, around the place where they begin to differ."""
 
@@ -48,6 +54,8 @@ class TableCheck:
     target_rows: int = 0
     equal: bool = False
     differing_buckets: int = 0
+    sampled_rows: int | None = 0
+    """Rows compared once more by the portable engine; None where rows cannot be asked for by a key."""
     mismatches: list[Mismatch] = field(default_factory=list)
 
 
@@ -67,6 +75,7 @@ class ContentCheck:
         turn: asyncio.Lock,
         engine: Engine,
         progress: Progress,
+        retried: RetriedRows | None = None,
     ) -> None:
         self._table = table
         self._schema = schema
@@ -76,6 +85,7 @@ class ContentCheck:
         self._turn = turn
         self._engine = engine
         self._progress = progress
+        self._retried = retried or RetriedRows(table, ())
         self._columns = table.columns
         self._types = [c.type for c in self._columns]
         names = [c.source for c in self._columns]
@@ -84,13 +94,17 @@ class ContentCheck:
             self._key = []
         self._encoder = RowEncoder(column_specs(self._columns))
         self._unfit: list[Mismatch] = []
+        self._buckets = BUCKETS
 
     async def run(self, source: aiosqlite.Connection, target: Connection) -> TableCheck:
         """Compare, and name what differs."""
         check = TableCheck()
+        small = await is_small(source, self._table)
+        self._buckets = FEW_BUCKETS if small else BUCKETS
         ours, theirs = self._digest(), self._digest()
-        rejected = map(key_from_json, self._rejected)
-        fast = self._engine.digester(self._table, self._columns, self._key, BUCKETS, rejected)
+        rejected = map(key_from_json, (*self._rejected, *self._retried.keys))
+        # A small table goes the portable way as a whole, instead of a sample of it.
+        fast = None if small else self._engine.digester(self._table, self._columns, self._key, self._buckets, rejected)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._digest_source(source, ours, check, fast))
             group.create_task(self._digest_target(target, theirs, check, fast))
@@ -102,15 +116,19 @@ class ContentCheck:
             chosen = frozenset(sorted(differing)[:NARROWED])
             room = REJECTS_SHOWN - len(check.mismatches)
             check.mismatches += (await self._narrow(source, target, chosen))[:room]
+        elif fast is not None and check.equal:
+            check.sampled_rows, found = await self._sample(source, target)
+            check.mismatches, check.equal = found[:REJECTS_SHOWN], not found
         return check
 
     def _digest(self) -> TableDigest:
-        return TableDigest(self._types, self._key, BUCKETS)
+        return TableDigest(self._types, self._key, self._buckets)
 
     async def _digest_source(
         self, source: aiosqlite.Connection, digest: TableDigest, check: TableCheck, fast: Digester | None
     ) -> None:
         self._unfit = []
+        self._retried.begin()
         async with aclosing(self._source_rows(source) if fast is None else self._digested_rows(source, fast)) as pages:
             async for read_rows, rows in pages:
                 digest.add(rows)
@@ -157,10 +175,15 @@ class ContentCheck:
 
     def _encode(self, rows: list[tuple[Value, ...]]) -> list[Fields]:
         kept = self._without_rejected(rows, len(self._columns))
+        kept, retried = self._retried.apart(kept)
         fields, unfit = self._encoder.encode_fields(kept)
         for reject in unfit:
-            self._unfit.append(self._unfit_row(kept[reject.row], reject.column, reject.reason))
-        return fields
+            known = self._retried.unfit(kept[reject.row])
+            if known is not None:
+                retried.append(known)
+            else:
+                self._unfit.append(self._unfit_row(kept[reject.row], reject.column, reject.reason))
+        return fields + retried
 
     def _without_rejected(self, rows: list[tuple[Value, ...]], width: int) -> list[tuple[Value, ...]]:
         if not self._rejected or not self._table.key:
@@ -173,12 +196,31 @@ class ContentCheck:
         value = f"{show_value(row[column])} ({reason}; neither copied nor listed as rejected)"
         return Mismatch(self._table.source, key, self._columns[column].source, value, None)
 
+    async def _sample(self, source: aiosqlite.Connection, target: Connection) -> tuple[int | None, list[Mismatch]]:
+        """Compare some rows without the kernel; return how many, and what differs."""
+        if not can_sample(self._columns, self._key):
+            return None, []
+        names = [c.source for c in self._columns]
+        async with self._turn:
+            rows = await sampled_rows(source, self._table, names)
+        ours = [row for row in self._encode(rows) if all(row[i] is not None for i in self._key)]
+        keys = {self._key_of(row) for row in ours}
+        only = condition(self._columns, self._key, ours)
+        theirs: list[Fields] = []
+        targets = [c.target for c in self._columns]
+        back = read_back(target, self._schema, self._table.target, targets, xids=self._xids, only=only)
+        async with aclosing(back) as found:
+            async for some in found:
+                theirs += [row for row in some if self._key_of(row) in keys]
+        return len(ours), self._pair(self._digest(), ours, theirs) + self._unfit
+
     async def _narrow(
         self, source: aiosqlite.Connection, target: Connection, buckets: frozenset[int]
     ) -> list[Mismatch]:
         digest = self._digest()
         ours: list[Fields] = []
         self._unfit = []
+        self._retried.begin()
         async for _, rows in self._source_rows(source):
             ours += [row for row in rows if digest.bucket_of(row) in buckets]
         theirs: list[Fields] = []

@@ -7,19 +7,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import os
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from copier.errors import CopyFailed, PreflightError, UsageError
 from copier.sqlite.backup_source import BackupSource, count_all
+from copier.sqlite.backup_sums import (
+    partial_path,
+    remove_abandoned,
+    remove_partial,
+    sha256_of,
+    sums_path,
+    write_sums,
+)
 from copier.sqlite.connection import BUSY_TIMEOUT_S, connect, finish, query
 from copier.sqlite.explain import explain
-from copier.sqlite.header import journal_path
 from copier.sqlite.health import free_bytes, quick_check
 
 Progress = Callable[[int, int], None]
@@ -28,8 +34,6 @@ Progress = Callable[[int, int], None]
 MAX_RESTARTS = 3
 """A write by somebody else makes SQLite begin the backup anew; after this often it is finished in one go, which keeps
 writers waiting until its end."""
-
-_HASH_STEP_BYTES = 8 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,28 +57,34 @@ async def backup(
     pages_per_step: int = 1024,
     throttle_s: float = 0.05,
     busy_timeout_s: float = BUSY_TIMEOUT_S,
+    state: str = "",
+    deep: bool = True,
 ) -> BackupResult:
     """Copy `source` to the new file `to`, check the copy, and write `<to>.sha256` beside it (for `sha256sum -c`).
 
-    `throttle_s` is slept after a step while somebody else writes. In WAL mode the copy is of the state at its start and
-    nobody waits. Raises UsageError when `to` exists, SourceUnreadable, SourceBusy, PreflightError when `to` cannot be
-    written, CopyFailed when the disk fills up or the copy is not sound. The source is never changed; nothing is left at
-    `to` after an error.
+    The check is integrity_check, or, not `deep`, quick_check: an eighth of its time, for it leaves out whether each
+    index entry has its row. `state` names the state of the source in the checksum file. `throttle_s` is slept after a
+    step while somebody else writes. In WAL mode the copy is of the state at its start and nobody waits. Raises
+    UsageError when `to` exists, SourceUnreadable, SourceBusy, PreflightError when `to` cannot be written, CopyFailed
+    when the disk fills up or the copy is not sound. The source is never changed; nothing is left at `to` after an
+    error.
     """
     source, to, partial = _check_paths(source, to)
+    remove_abandoned(to)
     try:
         async with BackupSource(source, busy_timeout_s) as opened:
             _require_space(source, opened.size_bytes, to)
             try:
                 await _write(opened, partial, on_progress, pages_per_step, throttle_s)
-                rows = await _verify(partial, source)
-                changed = await opened.compare(rows)
+                async with _summing(partial) as sums:
+                    rows = await _verify(partial, source, deep)
+                    changed = await opened.compare(rows)
+                    digest = await sums
             except sqlite3.Error as error:
                 raise explain(error, source) from error
-        digest = await _sha256(partial)
-        _put_in_place(partial, to, digest)
+        _put_in_place(partial, to, digest, state)
     finally:
-        _remove(partial)
+        remove_partial(partial)
     return BackupResult(to, _size_bytes(to), digest, rows, changed)
 
 
@@ -118,7 +128,7 @@ async def _write(
         try:
             return await _copy_pages(source, partial, steps, pages_per_step)
         except _Stopped:
-            _remove(partial)
+            remove_partial(partial)
             await source.pin()
 
 
@@ -153,11 +163,22 @@ def _write_error(error: sqlite3.Error, partial: Path) -> Exception:
     return error
 
 
-async def _verify(partial: Path, source: Path) -> dict[str, int]:
-    """Run integrity_check on the copy; return the rows of its tables."""
+@contextlib.asynccontextmanager
+async def _summing(partial: Path) -> AsyncIterator[asyncio.Task[str]]:
+    """Compute the checksum meanwhile, in a thread of its own."""
+    sums = asyncio.create_task(sha256_of(partial))
+    try:
+        yield sums
+    finally:
+        sums.cancel()
+        await asyncio.gather(sums, return_exceptions=True)
+
+
+async def _verify(partial: Path, source: Path, deep: bool) -> dict[str, int]:
+    """Check the copy; return the rows of its tables."""
     copy = await connect(partial, "immutable")
     try:
-        if problems := await quick_check(copy, deep=True):
+        if problems := await quick_check(copy, deep):
             raise CopyFailed(
                 f"the backup of {source} is damaged: {problems[0]}",
                 hint="run `PRAGMA integrity_check` on the source: it has the same damage, unless a disk fails",
@@ -165,21 +186,6 @@ async def _verify(partial: Path, source: Path) -> dict[str, int]:
         return await count_all(copy)
     finally:
         await finish(copy.close())
-
-
-async def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-
-        def step() -> bool:
-            block = file.read(_HASH_STEP_BYTES)
-            digest.update(block)
-            return bool(block)
-
-        while await asyncio.to_thread(step):
-            pass
-        await asyncio.to_thread(os.fsync, file.fileno())
-    return digest.hexdigest()
 
 
 def _create(path: Path) -> None:
@@ -193,11 +199,6 @@ def _create(path: Path) -> None:
         ) from error
 
 
-def _remove(partial: Path) -> None:
-    for name in (partial, journal_path(partial)):
-        name.unlink(missing_ok=True)
-
-
 def _size_bytes(path: Path) -> int:
     return path.stat().st_size
 
@@ -205,13 +206,13 @@ def _size_bytes(path: Path) -> int:
 def _check_paths(source: Path, to: Path) -> tuple[Path, Path, Path]:
     """Return source, target and the name of the unfinished target; refuse a target that cannot be created."""
     source, to = source.resolve(), to.absolute()
-    sums = to.with_name(to.name + ".sha256")
+    sums = sums_path(to)
     for name in (to, sums):
         if name.exists() or name.is_symlink():
             raise UsageError(f"{name} exists already", hint="give another --to, or remove that file first")
     if not to.parent.is_dir():
         raise UsageError(f"{to.parent} is not a directory", hint="create it first, or give another --to")
-    return source, to, to.with_name(f".{to.name}.{os.getpid()}.partial")
+    return source, to, partial_path(to)
 
 
 def _require_space(source: Path, size_bytes: int, to: Path) -> None:
@@ -223,7 +224,7 @@ def _require_space(source: Path, size_bytes: int, to: Path) -> None:
         )
 
 
-def _put_in_place(partial: Path, to: Path, digest: str) -> None:
+def _put_in_place(partial: Path, to: Path, digest: str, state: str) -> None:
     """Give the copy its name, never over a file that appeared meanwhile, and write its checksum."""
     try:
         os.link(partial, to)
@@ -231,12 +232,4 @@ def _put_in_place(partial: Path, to: Path, digest: str) -> None:
         raise UsageError(f"{to} exists already", hint="give another --to, or remove that file first") from None
     except OSError:  # a file system without hard links
         partial.rename(to)
-    # sha256sum escapes such names with a leading backslash
-    name = to.name.replace("\\", "\\\\").replace("\n", "\\n")
-    mark = "\\" if name != to.name else ""
-    to.with_name(to.name + ".sha256").write_text(f"{mark}{digest}  {name}\n")
-    directory = os.open(to.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    write_sums(to, digest, state)

@@ -6,8 +6,7 @@ SQLITE2PG_ENGINE forces one: `portable`, `native` (an error when it is absent, s
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -17,14 +16,12 @@ import aiosqlite
 from copier.errors import UsageError
 from copier.plan.chunk import RejectedRow
 from copier.plan.model import ColumnPlan, TablePlan
-from copier.plan.source import Key, Value
+from copier.plan.source import ColumnProfile, Key, SourceSchema, SourceTable, Value
 from copier.sqlite.pages import Page, PageReader
 from copier.wire.binary import ColumnSpec, RowEncoder
 from copier.wire.digest import Fields
 
 ENGINES = ("auto", "native", "portable")
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +74,34 @@ class Digester(Protocol):
         """Return what `TableDigest.merge` takes."""
 
 
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What one pass over a table found."""
+
+    rows: int
+    columns: dict[str, ColumnProfile]
+    bytes: int
+    orphans: dict[int, int] | None
+    """Foreign key id -> rows without a parent; None where SQLite must be asked."""
+
+
+class Profiler(Protocol):
+    """Counts what the tables of one database hold, as `ColumnCounter` does."""
+
+    async def count(
+        self,
+        connection: aiosqlite.Connection,
+        table: SourceTable,
+        key: Sequence[str],
+        most_rows: int,
+        on_rows: Callable[[int], None],
+    ) -> Counted | None:
+        """Count a table, walked by `key`, of at most `most_rows`; None where that is for `ColumnCounter`.
+
+        `on_rows` hears of each page how many rows were read. Errors as of `PageReader.pages`.
+        """
+
+
 class Engine(Protocol):
     """Opens tables."""
 
@@ -97,6 +122,9 @@ class Engine(Protocol):
 
         `key` are indexes into `columns`; rows with a `rejected` key come back as values, to be left out.
         """
+
+    def profiler(self, schema: SourceSchema) -> Profiler | None:
+        """Return what profiles the tables of `schema`, or None where `ColumnCounter` must."""
 
 
 def column_specs(columns: Sequence[ColumnPlan]) -> list[ColumnSpec]:
@@ -165,7 +193,9 @@ class PortableEngine:
 
     name = "portable"
 
-    def __init__(self) -> None:
+    def __init__(self, missing: str = "") -> None:
+        """`missing`: why the native engine, which would have been preferred, is not here."""
+        self.missing = missing
         self._turn = asyncio.Lock()
 
     def table(
@@ -178,6 +208,9 @@ class PortableEngine:
         self, table: TablePlan, columns: Sequence[ColumnPlan], key: Sequence[int], buckets: int, rejected: Iterable[Key]
     ) -> None:
         """Return None: `TableDigest` is the definition."""
+
+    def profiler(self, schema: SourceSchema) -> None:
+        """Return None: `ColumnCounter` is the definition."""
 
 
 def choose_engine(wish: str = "auto") -> Engine:
@@ -199,5 +232,4 @@ def choose_engine(wish: str = "auto") -> Engine:
                 f"the native engine is not here: {error}",
                 hint="install sqlite2pg where a C compiler is, or leave SQLITE2PG_ENGINE unset",
             ) from error
-        _log.info("rows are converted in Python, which is slower: %s; a C compiler at installation changes that", error)
-        return PortableEngine()
+        return PortableEngine(missing=str(error))

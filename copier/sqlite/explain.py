@@ -64,7 +64,17 @@ def explain(error: sqlite3.Error, path: Path, raw: RawFile | None = None) -> Cop
         )
     if lacks_wal_index(error) and raw is not None and raw.header().wal:
         return _no_wal_index(path)
+    if name.startswith("SQLITE_IOERR"):
+        return SourceUnreadable(
+            f"{path} cannot be read: {error}",
+            hint=f"SQLite says {name}: see the system's log about the disk, then run the same command again",
+        )
     return SourceUnreadable(f"{path} cannot be read: {error}", hint=f"SQLite says {name or type(error).__name__}")
+
+
+def broken_source(error: BaseException, path: Path | None) -> CopierError | None:
+    """Return the copier's error for one of SQLite's that came out of a verb under way, None for any other error."""
+    return explain(error, path or Path("the SQLite file")) if isinstance(error, sqlite3.Error) else None
 
 
 def _busy(path: Path) -> SourceBusy:

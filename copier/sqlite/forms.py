@@ -24,14 +24,13 @@ hypothesis that many values refute early is given up, and then costs nothing mor
 from __future__ import annotations
 
 import re
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any, Literal
 
-from copier.plan.source import Value
 from copier.plan.types.times import EPOCH_UNITS, plausible_range
 from copier.wire.cast import (
     INT_RANGES,
@@ -46,20 +45,11 @@ from copier.wire.cast import (
     to_numeric,
     to_uuid,
 )
-from copier.wire.keys import show_value
 
 Kind = Literal["integer", "real", "text", "blob", "broken"]
 """Storage class of a value that is not NULL; broken: text that is not valid UTF-8."""
 
-PATIENCE = 200
-"""Values that may refute a form, whatever their share, before it is given up: the dirt of a table's first rows."""
-
-TOLERANCE = 0.05
-"""Share of the values seen that may refute a form before it is given up."""
-
-EXAMPLE_CHARS = 60
-
-_JULIAN_FIRST, _JULIAN_LAST = 2_415_020.0, 2_488_435.0
+JULIAN_RANGE = (2_415_020.0, 2_488_435.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,98 +195,6 @@ FORMS: tuple[Form, ...] = (
     ),
     _by_cast("num_text", ("text",), to_numeric),
     *(_within(unit, "integer", *plausible_range(unit), zero=True) for unit in EPOCH_UNITS),
-    _within("julian", "real", _JULIAN_FIRST, _JULIAN_LAST, zero=False),
+    _within("julian", "real", *JULIAN_RANGE, zero=False),
 )
 """All forms, the narrower before the wider one it implies."""
-
-
-@dataclass(slots=True)
-class _Tally:
-    """How a hypothesis stands."""
-
-    fitted: int = 0
-    refuted: int = 0
-    misfit: Value = None
-
-
-class FormCounter:
-    """The forms of one column, counted value by value."""
-
-    def __init__(self) -> None:
-        self._alive = {form.name: _Tally() for form in FORMS}
-        self._seen = 0
-        self._empty = 0
-
-    def add(self, kind: Kind, values: Sequence[Any]) -> None:
-        """Count more values, all of one storage class and none NULL.
-
-        '' fits no form, but refutes none either: many columns hold it for an absent date, number or document.
-        """
-        if not self._alive:
-            return
-        if kind == "text" and "" in values:
-            filled = [value for value in values if value]
-            self._empty += len(values) - len(filled)
-            values = filled
-        if not values:
-            return
-        self._seen += len(values)
-        limit = max(PATIENCE, self._seen * TOLERANCE)
-        certain: set[str] = set()
-        for form in FORMS:
-            tally = self._alive.get(form.name)
-            if tally is not None:
-                _count(form, tally, kind, values, limit, certain)
-                if tally.refuted > limit:
-                    del self._alive[form.name]
-
-    def alive(self, name: str) -> bool:
-        """Whether the form was not given up."""
-        return name in self._alive
-
-    def fits(self) -> dict[str, int]:
-        """Return, for each form not given up, how many values have it."""
-        return {name: tally.fitted for name, tally in self._alive.items()}
-
-    def examples(self) -> dict[str, str]:
-        """Return, for each form that most but not all values have, one value that has it not."""
-        return {
-            name: _shown("" if tally.misfit is None else tally.misfit)
-            for name, tally in self._alive.items()
-            if tally.fitted > tally.refuted + self._empty > 0
-        }
-
-
-def _count(form: Form, tally: _Tally, kind: Kind, values: Sequence[Any], limit: float, certain: set[str]) -> None:
-    """Count `values` for one form; `certain` collects the wider forms that need no test of their own."""
-    if kind not in form.kinds:
-        tally.refuted += len(values)
-        tally.misfit = values[0] if tally.misfit is None else tally.misfit
-    elif form.name in certain or form.all_fit(values):
-        tally.fitted += len(values)
-        certain.add(form.implies)
-    else:
-        _count_each(form, tally, values, limit)
-
-
-def _count_each(form: Form, tally: _Tally, values: Sequence[Any], limit: float) -> None:
-    """Count each distinct value, and stop once the form is hopeless."""
-    fits = form.fits
-    for value, times in Counter(values).items():
-        if fits(value):
-            tally.fitted += times
-            continue
-        tally.refuted += times
-        if tally.misfit is None:
-            tally.misfit = value
-        if tally.refuted > limit:
-            return
-
-
-def _shown(value: Value) -> str:
-    """Return a value printable and shortened; text without quotes."""
-    if not isinstance(value, str):
-        text = show_value(value, EXAMPLE_CHARS - 10)
-    else:
-        text = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in value[: EXAMPLE_CHARS + 1])
-    return text if len(text) <= EXAMPLE_CHARS else text[: EXAMPLE_CHARS - 3] + "..."

@@ -10,7 +10,7 @@ import hashlib
 import os
 import stat
 import struct
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 
 from copier.errors import SourceUnreadable
@@ -47,10 +47,20 @@ class SourceFingerprint:
     """Hash of the valid frame headers of the -wal file; '' when there are none."""
     modified_ns: int = 0
     """Time of the last write to the main file; only in WAL mode, where commits need not raise the change counter."""
+    file: tuple[int, int] = field(default=(0, 0), compare=False)
+    """Device and inode of the main file, so that no other file passes for it beside the same log."""
 
     def digest(self) -> str:
         """Return 16 hex digits of a hash of all fields."""
-        return hashlib.sha256(repr(astuple(self)).encode()).hexdigest()[:16]
+        return _hash(astuple(self)[:-1])
+
+    def log_digest(self) -> str:
+        """Return 16 hex digits for the log alone, '' without one: as long as it is the same, so is the content.
+
+        Every commit in WAL mode appends to the log or begins it anew with other salts, and a checkpoint changes
+        neither: it only copies pages of the log into the main file, whose size, time and counter then change.
+        """
+        return _hash((self.page_size, self.file, self.wal)) if self.wal else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +113,15 @@ class RawFile:
 
     def fingerprint(self) -> SourceFingerprint:
         """Read the fingerprint of the present state; exact only while nobody can commit."""
-        header = self.header()
+        header, status = self.header(), os.fstat(self._fd)
         return SourceFingerprint(
             size_bytes=self.size_bytes(),
             change_counter=header.change_counter,
             schema_cookie=header.schema_cookie,
             page_size=header.page_size_bytes,
             wal=wal_state(wal_path(self.path)) if header.wal else "",
-            modified_ns=os.fstat(self._fd).st_mtime_ns if header.wal else 0,
+            modified_ns=status.st_mtime_ns if header.wal else 0,
+            file=(status.st_dev, status.st_ino),
         )
 
     def missing_bytes(self) -> int:
@@ -205,6 +216,10 @@ def _open_regular(path: Path) -> int:
     except (OSError, ValueError) as error:
         reason = os.strerror(error.errno or errno.EIO) if isinstance(error, OSError) else str(error)
         raise SourceUnreadable(f"{path} cannot be opened: {reason}", hint="check the path and the disk") from error
+
+
+def _hash(facts: tuple[object, ...]) -> str:
+    return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
 
 
 def _held_elsewhere(fd: int) -> bool:

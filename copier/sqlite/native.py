@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 import aiosqlite
 
 from copier.plan.model import ColumnPlan, TablePlan
-from copier.plan.source import Key, Value
+from copier.plan.source import Key, SourceSchema, Value
 from copier.sqlite.connection import run
 from copier.sqlite.engine import Batch, DigestPage, PortableEngine, TableSource
 from copier.sqlite.keyset import make_keyset
@@ -27,6 +27,7 @@ from copier.wire.digest import Fields
 from copier.wire.hashes import find_hashes
 
 if TYPE_CHECKING:
+    from copier.sqlite.native_profile import NativeProfiler
     from copier.wire.kernel import Columns, Digest, Library, Scanner
 
 T = TypeVar("T")
@@ -48,36 +49,26 @@ class NativePage(Page):
 
 
 class NativeReader(PageReader):
-    """Reads pages with the scanner: payload instead of rows."""
+    """Reads pages with a scanner: what it made of them instead of rows."""
 
-    def __init__(
-        self,
-        connection: aiosqlite.Connection,
-        table: str,
-        columns: Sequence[str],
-        key: Sequence[str],
-        scanner: Scanner,
-    ) -> None:
-        super().__init__(connection, table, columns, key)
-        self._scanner = scanner
-
-    async def native_pages(self, after: Key | None) -> AsyncGenerator[NativePage, None]:
+    async def native_pages(self, scanner: Scanner, after: Key | None) -> AsyncGenerator[NativePage, None]:
         """Yield the rows with after < key in the key's order; errors as of `PageReader.pages`."""
-        async with aclosing(self._scan_pages(after, self._scanner.scan)) as pages:
+        async with aclosing(self.scan_pages(after, scanner.scan)) as pages:
             async for payload, read_rows, encoded, first, last, rows, _ in pages:
                 yield NativePage(rows, first, last, len(payload), payload, read_rows, encoded)
 
-    async def digest_pages(self, digest: Digest) -> AsyncGenerator[DigestPage, None]:
+    async def digest_pages(self, scanner: Scanner, digest: Digest) -> AsyncGenerator[DigestPage, None]:
         """Digest all rows; errors as of `PageReader.pages`."""
 
         def scan(handle: int, sql: bytes, parameters: Sequence[Value]) -> Found[list[Fields]]:
-            return self._scanner.scan(handle, sql, parameters, digest)
+            return scanner.scan(handle, sql, parameters, digest)
 
-        async with aclosing(self._scan_pages(None, scan)) as pages:
+        async with aclosing(self.scan_pages(None, scan)) as pages:
             async for fields, read_rows, _, _, _, rows, _ in pages:
                 yield DigestPage(read_rows, rows, fields)
 
-    async def _scan_pages(self, after: Key | None, scan: Scan[T]) -> AsyncGenerator[Found[T], None]:
+    async def scan_pages(self, after: Key | None, scan: Scan[T]) -> AsyncGenerator[Found[T], None]:
+        """Yield what `scan` returns of each page; errors as of `PageReader.pages`."""
         more = True
         while more:
             found = await self._scan_page(after, scan)
@@ -107,8 +98,9 @@ class NativeReader(PageReader):
 class NativeTable:
     """One table: pages of the scanner, what it handed over by `portable`."""
 
-    def __init__(self, reader: NativeReader, portable: TableSource) -> None:
+    def __init__(self, reader: NativeReader, scanner: Scanner, portable: TableSource) -> None:
         self._reader = reader
+        self._scanner = scanner
         self._portable = portable
 
     async def pages(self, after: Key | None, upto: Key | None) -> AsyncGenerator[Page, None]:
@@ -118,7 +110,7 @@ class NativeTable:
                 async for page in pages:
                     yield page
             return
-        async with aclosing(self._reader.native_pages(after)) as natives:
+        async with aclosing(self._reader.native_pages(self._scanner, after)) as natives:
             async for native in natives:
                 yield native
 
@@ -166,8 +158,8 @@ class NativeDigester:
 
     async def pages(self, connection: aiosqlite.Connection) -> AsyncGenerator[DigestPage, None]:
         """Digest the source; errors as of `PageReader.pages`."""
-        reader = NativeReader(connection, self._table.source, self._names, self._table.key, self._scanner)
-        async with aclosing(reader.digest_pages(self._source)) as pages:
+        reader = NativeReader(connection, self._table.source, self._names, self._table.key)
+        async with aclosing(reader.digest_pages(self._scanner, self._source)) as pages:
             async for page in pages:
                 yield page
 
@@ -203,7 +195,7 @@ class NativeEngine:
         names = [c.source for c in table.copied]
         scanner = make_scanner(self._library, table.copied, len(table.key))
         scanner.set_apart(refused or ())
-        return NativeTable(NativeReader(connection, table.source, names, table.key, scanner), portable)
+        return NativeTable(NativeReader(connection, table.source, names, table.key), scanner, portable)
 
     def digester(
         self, table: TablePlan, columns: Sequence[ColumnPlan], key: Sequence[int], buckets: int, rejected: Iterable[Key]
@@ -215,6 +207,12 @@ class NativeEngine:
         scanner = make_scanner(self._library, columns, len(table.key))
         scanner.set_apart(rejected)
         return NativeDigester(table, columns, key, buckets, hashes, scanner)
+
+    def profiler(self, schema: SourceSchema) -> NativeProfiler:
+        """Return what profiles the tables of `schema`."""
+        from copier.sqlite.native_profile import NativeProfiler
+
+        return NativeProfiler(self._library, schema)
 
 
 def load_library() -> Library:

@@ -16,8 +16,11 @@ import aiosqlite
 from copier.plan.names import quote
 from copier.plan.source import ColumnProfile, SourceTable, TableProfile
 from copier.sqlite.connection import query
+from copier.sqlite.engine import Counted, Profiler
+from copier.sqlite.form_counter import BLOCK_ROWS
 from copier.sqlite.orphans import count_orphans
-from copier.sqlite.pages import Page, PageReader, count_rows
+from copier.sqlite.pages import Page, PageReader, Row, count_rows
+from copier.sqlite.spread import key_range, spread_pages
 from copier.sqlite.tally import ColumnCounter
 
 SAMPLE_SPOTS = 50
@@ -49,32 +52,40 @@ async def profile_table(
     *,
     sample: int = 0,
     on_rows: Callable[[int], None] | None = None,
+    profiler: Profiler | None = None,
 ) -> TableProfile:
-    """Look at every value of a table, generated columns included.
+    """Look at every value of a table, generated columns included; `profiler` is the engine's own, if it has one.
 
     With `sample`, at about that many rows spread evenly over the rowid range; the number of rows, key collisions
     and orphans are exact all the same. A table without rowids is always read whole.
     SourceUnreadable, or sqlite3.Error, where the file cannot be read.
     """
-    key_min, key_max = await _key_range(connection, table)
+    key_min, key_max = await key_range(connection, table.name, table.rowid_name)
     rows = await count_rows(connection, table.name) if sample else 0
     sampled = 0 < sample < rows and key_min is not None
-    if sampled and key_min is not None and key_max is not None:
-        pages = _sample_pages(connection, table, sample, range(key_min, key_max + 1))
-    else:
-        pages = PageReader(connection, table.name, _names(table), _key(table)).pages()
-    counters = [ColumnCounter(column) for column in table.columns]
-    seen = await _count(pages, counters, on_rows)
-    profiles = {column.name: c.profile() for column, c in zip(table.columns, counters, strict=True)}
-    size = sum(counter.bytes for counter in counters)
+    tell = on_rows or (lambda _: None)
+    counted = None
+    if key_min is None or key_max is None:
+        if profiler is not None:
+            counted = await profiler.count(connection, table, _key(table), 0, tell)
+    elif sampled:
+        spots = min(SAMPLE_SPOTS, sample)
+        reader = PageReader(connection, table.name, _names(table), _key(table), page_rows=-(-sample // spots))
+        pages = spread_pages(reader, spots, range(key_min, key_max + 1))
+        counted = await _count(pages, table, tell)
+        counted = replace(counted, rows=rows, bytes=counted.bytes * rows // max(1, counted.rows))
+    elif profiler is not None:
+        counted = await profiler.count(connection, table, _key(table), key_max - key_min + 1, tell)
+    if counted is None:
+        counted = await _count(PageReader(connection, table.name, _names(table), _key(table)).pages(), table, tell)
     return TableProfile(
-        rows=rows if sampled else seen,
-        columns=await _with_collisions(connection, table, profiles),
-        bytes=size * rows // max(1, seen) if sampled else size,
+        rows=counted.rows,
+        columns=await _with_collisions(connection, table, counted.columns),
+        bytes=counted.bytes,
         sampled=sampled,
         key_min=key_min,
         key_max=key_max,
-        orphans=await count_orphans(connection, table),
+        orphans=await count_orphans(connection, table) if counted.orphans is None else counted.orphans,
     )
 
 
@@ -88,50 +99,35 @@ def _key(table: SourceTable) -> Sequence[str]:
     return () if table.rowid_name is None else (table.rowid_name,)
 
 
-async def _count(
-    pages: AsyncGenerator[Page, None], counters: Sequence[ColumnCounter], on_rows: Callable[[int], None] | None
-) -> int:
-    """Add all pages to the counters of their columns; return how many rows there were."""
+async def _count(pages: AsyncGenerator[Page, None], table: SourceTable, on_rows: Callable[[int], None]) -> Counted:
+    """Add all pages to the counters of their columns."""
+    counters = [ColumnCounter(column) for column in table.columns]
     seen = 0
     async with aclosing(pages) as open_pages:
         async for page in open_pages:
-            # The key's columns come last in each row; zip() leaves them out.
-            for counter, values in zip(counters, zip(*page.rows, strict=True), strict=False):
-                counter.add(values)
-            seen += len(page.rows)
-            if on_rows is not None:
-                on_rows(len(page.rows))
+            rows = page.rows
+            while rows:
+                piece, rows = _divide(rows, BLOCK_ROWS - seen % BLOCK_ROWS)
+                # The key's columns come last in each row; zip() leaves them out.
+                for counter, values in zip(counters, zip(*piece, strict=True), strict=False):
+                    counter.add(values)
+                seen += len(piece)
+                if seen % BLOCK_ROWS == 0:
+                    _end_block(counters)
+            on_rows(len(page.rows))
             await asyncio.sleep(0)
-    return seen
+    _end_block(counters)
+    profiles = {column.name: c.profile() for column, c in zip(table.columns, counters, strict=True)}
+    return Counted(seen, profiles, sum(counter.bytes for counter in counters), None)
 
 
-async def _sample_pages(
-    connection: aiosqlite.Connection, table: SourceTable, sample: int, keys: range
-) -> AsyncGenerator[Page, None]:
-    """Yield a small page from each of the spots; none overlap, also where the rowids have gaps."""
-    spots = min(SAMPLE_SPOTS, sample)
-    reader = PageReader(connection, table.name, _names(table), _key(table), page_rows=-(-sample // spots))
-    last = keys.start - 1
-    for spot in range(spots):
-        last = max(last, keys.start - 1 + (keys.stop - keys.start) * spot // spots)
-        async with aclosing(reader.pages((last,) if spot else None)) as pages:
-            page = await anext(pages, None)
-        if page is None:
-            return
-        assert isinstance(page.last_key[0], int)
-        last = page.last_key[0]
-        yield page
+def _divide(rows: list[Row], count: int) -> tuple[list[Row], list[Row]]:
+    return (rows, []) if len(rows) <= count else (rows[:count], rows[count:])
 
 
-async def _key_range(connection: aiosqlite.Connection, table: SourceTable) -> tuple[int | None, int | None]:
-    if table.rowid_name is None:
-        return None, None
-    name, rowid = quote(table.name), quote(table.rowid_name)
-    # Two subqueries: each is one step in the b-tree, while both in one SELECT would scan it.
-    [(least, most)] = await query(
-        connection, f"SELECT (SELECT min({rowid}) FROM {name}), (SELECT max({rowid}) FROM {name})"
-    )
-    return least, most
+def _end_block(counters: Sequence[ColumnCounter]) -> None:
+    for counter in counters:
+        counter.end_block()
 
 
 async def _with_collisions(

@@ -101,15 +101,20 @@ class Snapshot:
 
     async def _open(self) -> None:
         self._raw = RawFile(self.path)
-        header = self._raw.header()
         try:
             if self._immutable:
                 await self._pin_immutable()
             else:
-                await self._pin(header)
+                await self._pin(self._raw.header())
+            missing = self._raw.missing_bytes()
         except sqlite3.Error as error:
             raise explain(error, self.path, self._raw) from error
-        if missing := self._raw.missing_bytes():
+        except OSError as error:
+            raise SourceUnreadable(
+                f"{self.path} cannot be read: {error.strerror or error}",
+                hint="see the system's log about the disk, then run the same command again",
+            ) from error
+        if missing:
             raise truncated(self.path, missing)
         for connection in self._readers:
             self._idle.put_nowait(connection)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
 from copier.plan.source import ColumnProfile, SourceColumn
 from copier.plan.types.declared import read_declared
-from copier.sqlite.forms import FormCounter
+from copier.sqlite.form_counter import FormCounter
 from copier.wire.cast import BrokenText, CastError, to_numeric
 
 _NUMBER_BYTES = 8
@@ -26,8 +26,8 @@ class ColumnCounter:
     def __init__(self, column: SourceColumn) -> None:
         family = read_declared(column.declared).family
         # A REAL column becomes double precision whatever its digits; counting them would cost a repr() per value.
-        self._counts_digits = family != "real"
-        self._counts_text_digits = family not in ("real", "text")
+        self.counts_digits = family != "real"
+        self.counts_text_digits = family not in ("real", "text")
         self.bytes = 0
         self.forms = FormCounter()
         self._counts: Counter[str] = Counter()
@@ -37,7 +37,7 @@ class ColumnCounter:
         self._scale = 0
 
     def add(self, values: Sequence[Any]) -> None:
-        """Count the values of one page."""
+        """Count values of one block: of rows between two calls of `end_block`."""
         kinds = set(map(type, values))
         if len(kinds) == 1:
             self._add_kind(kinds.pop(), values)
@@ -79,8 +79,8 @@ class ColumnCounter:
             return
         self._range("real", min(finite), max(finite))
         self._counts["reals_integral"] += sum(map(float.is_integer, finite))
-        if self._counts_digits:
-            self._scale = max(self._scale, max(map(_scale, map(repr, finite))))
+        if self.counts_digits:
+            self._scale = max(self._scale, max(map(scale_of, map(repr, finite))))
 
     def _add_texts(self, values: Sequence[str]) -> None:
         joined = "".join(values)
@@ -98,17 +98,14 @@ class ColumnCounter:
         self._range("text bytes", 0, most_bytes)
         self.bytes += size
         self.forms.add("text", values)
-        if self._counts_text_digits and self.forms.alive("num_text"):
+        if self.counts_text_digits and self.forms.alive("num_text"):
             self._add_digits(values)
 
     def _add_digits(self, texts: Sequence[str]) -> None:
         for text in texts:
-            try:
-                number = to_numeric(text)
-            except CastError:
-                continue
-            self._scale = max(self._scale, _scale(str(number)))
-            self._int_digits = max(self._int_digits, _int_digits(number))
+            scale, digits = text_digits(text)
+            self._scale = max(self._scale, scale)
+            self._int_digits = max(self._int_digits, digits)
 
     def _add_broken(self, values: Sequence[bytes]) -> None:
         sizes = list(map(len, values))
@@ -125,9 +122,16 @@ class ColumnCounter:
         self.bytes += sum(sizes)
         self.forms.add("blob", values)
 
+    def end_block(self) -> None:
+        """Say that BLOCK_ROWS rows were counted since the last time, or that there are no more."""
+        self.forms.end_block()
+
     def profile(self) -> ColumnProfile:
         """Return everything counted so far."""
         counted = self._counts
+        ends = [self._least.get("integer"), self._most.get("integer")]
+        if self.counts_digits:
+            ends += [self._least.get("real"), self._most.get("real")]
         return ColumnProfile(
             nulls=counted["nulls"],
             integers=counted["integers"],
@@ -148,25 +152,32 @@ class ColumnCounter:
             blob_min_bytes=self._least.get("blob"),
             blob_max_bytes=self._most.get("blob", 0),
             fits=self.forms.fits(),
-            int_digits=self._most_int_digits(),
+            int_digits=max(self._int_digits, most_int_digits(ends)),
             scale=self._scale,
             examples=self.forms.examples(),
         )
 
-    def _most_int_digits(self) -> int:
-        """Return the digits before the point of the number furthest from 0."""
-        ends = [self._least.get("integer"), self._most.get("integer")]
-        if self._counts_digits:
-            ends += [self._least.get("real"), self._most.get("real")]
-        numbers = [Decimal(repr(end)) for end in ends if end is not None]
-        return max((self._int_digits, *map(_int_digits, numbers)))
+
+def most_int_digits(ends: Iterable[float | None]) -> int:
+    """Return the digits before the point of the number furthest from 0; `ends` of ranges, None for an empty one."""
+    return max((int_digits(Decimal(repr(end))) for end in ends if end is not None), default=0)
 
 
-def _int_digits(number: Decimal) -> int:
+def text_digits(text: str) -> tuple[int, int]:
+    """Return the digits after and before the point of a text's number, 0 where it is none."""
+    try:
+        number = to_numeric(text)
+    except CastError:
+        return 0, 0
+    return scale_of(str(number)), int_digits(number)
+
+
+def int_digits(number: Decimal) -> int:
+    """Return the digits before the point; 0 for 0 and infinities."""
     return max(0, number.adjusted() + 1) if number and number.is_finite() else 0
 
 
-def _scale(number: str) -> int:
+def scale_of(number: str) -> int:
     """Return the digits after the point of a finite number's text; trailing zeros are not counted."""
     if "e" in number or "E" in number:
         exponent = Decimal(number).normalize().as_tuple().exponent

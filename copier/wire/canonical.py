@@ -34,8 +34,11 @@ def _numeric(payload: bytes) -> bytes:
 
 
 def _stripped_numeric(payload: bytes) -> bytes:
-    count, weight, sign, _ = struct.unpack_from(">HhHH", payload)
-    words = list(struct.unpack_from(f">{count}H", payload, 8))
+    try:
+        count, weight, sign, _ = struct.unpack_from(">HhHH", payload)
+        words = list(struct.unpack_from(f">{count}H", payload, 8))
+    except struct.error:
+        raise ValueError("not a numeric of a binary COPY") from None
     while words and not words[-1]:
         words.pop()
     while words and not words[0]:

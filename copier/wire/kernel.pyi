@@ -1,5 +1,5 @@
 from collections.abc import Iterable, Mapping, Sequence
-from typing import overload
+from typing import Any, Literal, overload
 
 from copier.plan.source import Key, Value
 
@@ -31,6 +31,39 @@ class Scanner:
     def scan(
         self, database: int, sql: bytes, parameters: Iterable[Value], digest: Digest
     ) -> tuple[list[Fields], int, int, Key, Key, list[tuple[Value, ...]], bool]: ...
+
+Question = tuple[int, int, Literal["text", "integer", "real", "blob", "broken"], Value, list[int], list[int], bool]
+"""Column, row, kind, value, forms to ask for, forms it is the first not to have, whether its digits are wanted."""
+
+PROFILE_FORMS: tuple[str, ...]
+"""The forms by their index, as in `copier.sqlite.forms.FORMS`."""
+
+PROFILE_KINDS: tuple[str, ...]
+
+class ParentKeys:
+    size_bytes: int
+    complete: bool
+    def __init__(self, library: Library, columns: Columns, key_width: int, page_bytes: int) -> None: ...
+    def limit_to(self, max_bytes: int, seed: int) -> None: ...
+    def scan(self, database: int, sql: bytes, parameters: Iterable[Value]) -> object: ...
+
+class ProfileScanner:
+    def __init__(self, library: Library, columns: Columns, key_width: int, page_bytes: int) -> None: ...
+    def expect(
+        self,
+        digits: Sequence[tuple[bool, bool]],
+        ranges: Sequence[tuple[float, float]],
+        give_up: tuple[int, float, int],
+    ) -> None: ...
+    def watch(self, column: int, parents: ParentKeys) -> None: ...
+    def orphans(self) -> list[int | None]: ...
+    def scan(
+        self, database: int, sql: bytes, parameters: Iterable[Value]
+    ) -> tuple[list[Question], int, int, Key, Key, list[tuple[Value, ...]], bool]: ...
+    def settle(self, column: int, form: int, fits: bool) -> None: ...
+    def widen(self, column: int, scale: int, digits: int) -> None: ...
+    def end_block(self, last: bool = False) -> None: ...
+    def tally(self, column: int) -> dict[str, Any]: ...
 
 class Digest:
     finished: bool

@@ -91,8 +91,10 @@ include "kernel_time.pxi"
 include "kernel_text.pxi"
 include "kernel_json.pxi"
 include "kernel_row.pxi"
+include "kernel_jsonb.pxi"
 include "kernel_digest.pxi"
 include "kernel_keys.pxi"
+include "kernel_forms.pxi"
 
 
 class ScanError(Exception):
@@ -219,14 +221,8 @@ cdef class Scanner:
             code = api.step(statement)
             if code != SQLITE_ROW:
                 return code
-            self.key.size = 0
-            if spill_values(api, statement, count, self.key_width, &self.key) != WRITTEN:
+            if self.note_key(statement) != WRITTEN:
                 return SQLITE_NOMEM
-            self.read_rows += 1
-            if self.read_rows == 1 and self.key.size:
-                if not reserve(&self.first, self.key.size):
-                    return SQLITE_NOMEM
-                memcpy(self.first.data, self.key.data, self.key.size)
             done = UNKNOWN
             if not has_key(&self.apart, &self.key):
                 done = write_row(api, statement, self.columns.list, count, &self.out)
@@ -238,16 +234,32 @@ cdef class Scanner:
                 return SQLITE_NOMEM
         return SQLITE_ROW
 
+    cdef int note_key(self, void *statement) noexcept nogil:
+        self.key.size = 0
+        if spill_values(&self.library.api, statement, self.columns.count, self.key_width, &self.key) != WRITTEN:
+            return NO_MEMORY
+        self.read_rows += 1
+        if self.read_rows == 1 and self.key.size:
+            if not reserve(&self.first, self.key.size):
+                return NO_MEMORY
+            memcpy(self.first.data, self.key.data, self.key.size)
+        return WRITTEN
+
+    cdef tuple take_keys(self):
+        """Return the first and the last key of the page."""
+        cdef size_t at = 0
+        if not self.read_rows:
+            return (), ()
+        first = take_row(&self.first, &at, self.key_width)
+        at = 0
+        return first, take_row(&self.key, &at, self.key_width)
+
     cdef object page(self, bint more, Digest digest):
         cdef size_t at = 0
-        cdef size_t start = 0
         handed = []
         while at < self.spill.size:
             handed.append(take_row(&self.spill, &at, self.columns.count + self.key_width))
-        at = 0
-        first = take_row(&self.first, &at, self.key_width) if self.read_rows else ()
-        at = 0
-        last = take_row(&self.key, &at, self.key_width) if self.read_rows else ()
+        first, last = self.take_keys()
         if digest is None:
             payload = PyBytes_FromStringAndSize(<const char *>self.out.data, self.out.size)
         else:
@@ -297,3 +309,8 @@ cdef class Scanner:
 cdef enum:
     MAX_PAGE_ROWS = 50000
     # Bounds the time of one call where rows are tiny.
+
+
+include "kernel_parents.pxi"
+include "kernel_survey.pxi"
+include "kernel_profile.pxi"

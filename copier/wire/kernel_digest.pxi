@@ -15,7 +15,7 @@ cdef enum CanonicalForm:
     AS_IT_IS
     NUMBER
     PADDED
-    BY_HAND
+    DOCUMENT
 
 cdef enum:
     SPLIT = 0
@@ -24,7 +24,7 @@ cdef enum:
     BAD_COUNT = 3
     BAD_LENGTH = 4
 
-FORMS = {"numeric": NUMBER, "bpchar": PADDED, "jsonb": BY_HAND}
+FORMS = {"numeric": NUMBER, "bpchar": PADDED, "jsonb": DOCUMENT}
 cdef const char *SIGNATURE = b"PGCOPY\n\xff\r\n\x00"
 
 
@@ -58,13 +58,15 @@ cdef int split_row(const unsigned char *data, size_t size, int columns, Field *f
     return SPLIT
 
 
-cdef int put_canonical(Field *field, int form, Buffer *to) noexcept nogil:
-    """Append a payload in canonical form; the buffer has room for its own length."""
+cdef int put_canonical(Field *field, int form, Buffer *to, Buffer *aside) noexcept nogil:
+    """Append a payload in canonical form; the buffer has room for it. `aside` is for intermediate results."""
     cdef unsigned char *at = to.data + to.size
     cdef const unsigned char *data = field.data
     cdef int32_t size = field.size
     cdef int32_t first = 8
     cdef int32_t last = size
+    if form == DOCUMENT:
+        return put_jsonb(data, size, to, aside)
     if form == PADDED:
         while size and data[size - 1] == 32:
             size -= 1
@@ -86,8 +88,6 @@ cdef int put_canonical(Field *field, int form, Buffer *to) noexcept nogil:
         memcpy(at + 8, data + first, last - first)
         to.size += 8 + last - first
         return WRITTEN
-    elif form == BY_HAND:
-        return UNKNOWN
     memcpy(at, data, size)
     to.size += size
     return WRITTEN
@@ -255,6 +255,8 @@ cdef class Digest:
         for index in range(self.columns):
             if self.fields[index].size > 0:
                 total += self.fields[index].size
+                if self.forms[index] == DOCUMENT:  # 1.5 becomes 15E-1
+                    total += self.fields[index].size + 16
         self.scratch.size = 0
         if not reserve(&self.scratch, total):
             return NO_MEMORY
@@ -263,7 +265,7 @@ cdef class Digest:
             self.canonical[index].size = -1
             if self.fields[index].size >= 0:
                 before = self.scratch.size
-                if put_canonical(&self.fields[index], self.forms[index], &self.scratch) != WRITTEN:
+                if put_canonical(&self.fields[index], self.forms[index], &self.scratch, &self.joined) != WRITTEN:
                     return UNKNOWN
                 self.canonical[index].data = self.scratch.data + before
                 self.canonical[index].size = <int32_t>(self.scratch.size - before)
