@@ -13,6 +13,9 @@ Outcome = Literal["verified", "attention", "mismatch", "failed", "refused"]
 
 EXIT_CODES: dict[Outcome, int] = {"verified": 0, "failed": 1, "attention": 3, "mismatch": 4, "refused": 5}
 
+KIND, VERSION = "migration", 1
+"""What the document says it is; the version rises when a reader of the old one would misread the new one."""
+
 REJECTS_SHOWN = 100
 """Rejects and mismatches listed in the document; all rejects are in the target's ledger."""
 
@@ -31,6 +34,8 @@ class TableReport:
     seconds: float = 0.0
     adjusted_values: dict[str, int] = field(default_factory=dict)
     """Column -> values changed by its policy (null_if_empty, default, strip, ...)."""
+    fallback_rows: int = 0
+    """Rows that the native engine handed to the portable one: the same result, more slowly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,17 @@ class Mismatch:
     target: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class RetryReport:
+    """One table whose rejected rows were tried again; `left_rows` are still rejected."""
+
+    source: str
+    target: str
+    retried_rows: int
+    moved_rows: int
+    left_rows: int
+
+
 @dataclass(slots=True)
 class Report:
     """The whole document. Every table and object of the source is in `tables` or `objects` exactly once."""
@@ -67,9 +83,12 @@ class Report:
     source: dict[str, Any] = field(default_factory=dict)
     target: dict[str, Any] = field(default_factory=dict)
     phases: list[dict[str, Any]] = field(default_factory=list)
+    """{"name", "started_s", "seconds"}; `started_s` counts from the beginning of the verb."""
     tables: list[TableReport] = field(default_factory=list)
     objects: list[ObjectNote] = field(default_factory=list)
     rejects: list[RejectReport] = field(default_factory=list)
+    retries: list[RetryReport] = field(default_factory=list)
+    """What `rejects --retry` did, by table."""
     mismatches: list[Mismatch] = field(default_factory=list)
     checks: list[dict[str, Any]] = field(default_factory=list)
     """Preflight and verification checks: {"name", "ok", "detail", "hint"}."""
@@ -78,6 +97,10 @@ class Report:
     """{"type", "message", "hint", "table", "column", "key"} when outcome is failed or refused."""
     peak_rss_bytes: int = 0
     seconds: float = 0.0
+    kind: str = KIND
+    version: int = VERSION
+    timeline: list[dict[str, Any]] = field(default_factory=list)
+    """{"t_s", "phase", "rows", "bytes"}: what data and verify had done by then; see `copier.run.timeline`."""
 
     @property
     def exit_code(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import asyncpg
@@ -16,6 +17,7 @@ from copier.plan import ddl
 from copier.plan.model import ColumnPlan, ForeignKeyPlan, IndexPlan, Plan, TablePlan, ViewPlan
 from copier.plan.pgtype import PgType
 from copier.plan.script import script
+from copier.postgres.sequences import IdColumn, advance_sequences
 
 ID = ColumnPlan("id", "id", "INTEGER", PgType("int8"), "int", identity=True, not_null=True)
 BODY = ColumnPlan("Body", 'Bo"dy', "TEXT", PgType("text"), "text", not_null=True, default="'it''s'")
@@ -78,20 +80,55 @@ async def test_the_sequence_goes_on_after_the_greatest_id(
 ) -> None:
     table = TablePlan("t", "T t", (ID,), sequence=sequence)
     await run(pg, ddl.before_data(Plan((table,))))
-    await pg.execute(ddl.sequence_sql("public", table, max_id) or "")
+    if max_id is not None:
+        await pg.execute('INSERT INTO "T t" VALUES ($1)', max_id)
+    assert await advance_sequences(pg, "public", [IdColumn("T t", "id", sequence)]) == [following - 1]
     assert await pg.fetchval('INSERT INTO "T t" DEFAULT VALUES RETURNING id') == following
 
 
 async def test_a_sequence_at_its_end_says_so(pg: asyncpg.Connection) -> None:
     table = TablePlan("t", "t", (ID,))
     await run(pg, ddl.before_data(Plan((table,))))
-    await pg.execute(ddl.sequence_sql("public", table, 2**63 - 1) or "")
+    await advance_sequences(pg, "public", [IdColumn("t", "id", 2**63 - 1)])
     with pytest.raises(asyncpg.SequenceGeneratorLimitExceededError):
         await pg.execute("INSERT INTO t DEFAULT VALUES")
 
 
-def test_a_table_without_identity_has_no_sequence() -> None:
-    assert ddl.sequence_sql("public", TablePlan("t", "t", (BODY,)), 5) is None
+async def test_sequences_are_found_among_columns_that_have_none(pg: asyncpg.Connection) -> None:
+    await pg.execute("CREATE TABLE a (x int); CREATE TABLE b (n smallserial); CREATE TABLE c (i int)")
+    await pg.execute("INSERT INTO b VALUES (12); INSERT INTO c VALUES (5)")
+    columns = [IdColumn("a", "x", 5), IdColumn("b", "n", 2**40), IdColumn("c", "i", None)]
+    assert await advance_sequences(pg, "public", columns) == [None, 2**15 - 1, None]
+    assert await advance_sequences(pg, "public", [IdColumn("b", "n", 3)]) == [2**15 - 1], "never back"
+    assert await advance_sequences(pg, "public", []) == []
+
+
+async def test_a_constraint_in_two_steps_is_the_same(pg: asyncpg.Connection) -> None:
+    shape = "SELECT conname, contype, pg_get_constraintdef(oid) FROM pg_constraint WHERE contype = 'p'"
+    await run(pg, ddl.before_data(PLAN))
+    [whole] = [s for s in ddl.table_after_data(PLAN.schema, TABLE) if s.kind == "primary key"]
+    assert whole.index is not None
+    await pg.execute(whole.sql)
+    once = await pg.fetch(shape)
+    await pg.execute(whole.drop_sql)
+    await pg.execute(whole.index.sql)
+    await pg.execute(whole.attach_sql)
+    assert await pg.fetch(shape) == once
+    with pytest.raises(asyncpg.DependentObjectsStillExistError):
+        await pg.execute(whole.index.drop_sql)
+    await pg.execute(whole.drop_sql)
+    assert await pg.fetchval("SELECT count(*) FROM pg_indexes WHERE schemaname = $1", PLAN.schema) == 0
+
+
+async def test_a_key_column_is_not_null_from_the_beginning(pg: asyncpg.Connection) -> None:
+    """Else the key, made of its index, would read the whole table once more."""
+    key = IndexPlan("t_pkey", "", ('"Bo""dy"',), unique=True, constraint="primary key", columns=('Bo"dy',))
+    table = TablePlan("t", "t", (replace(BODY, not_null=False), SIZE), indexes=(key,))
+    await run(pg, [ddl.create_table("public", table)])
+    rows = await pg.fetch(
+        "SELECT attname FROM pg_attribute WHERE attrelid = 't'::regclass AND attnum > 0 AND attnotnull"
+    )
+    assert [row["attname"] for row in rows] == ['Bo"dy']
 
 
 async def test_views_follow_what_they_select_from(source_of: SourceOf) -> None:

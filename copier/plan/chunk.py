@@ -41,6 +41,8 @@ class Chunk:
     rejects: list[RejectedRow] = field(default_factory=list)
     adjusted: dict[str, int] = field(default_factory=dict)
     """Source column -> values changed by its policy."""
+    fallback_rows: int = 0
+    """Rows that the native engine handed to the portable path."""
 
     def add_adjusted(self, column: str, count: int) -> None:
         """Count `count` more changed values of a column."""

@@ -7,6 +7,7 @@ else; `table_after_data` is run per table as soon as its data is there; `constra
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -14,11 +15,9 @@ from copier.plan.model import CheckPlan, ColumnPlan, ForeignKeyPlan, IndexPlan, 
 from copier.plan.names import literal, qualify, quote
 
 Kind = Literal[
-    "schema", "extension", "collation", "table", "primary key", "unique", "index", "check", "foreign key", "sequence",
-    "view", "trigger", "statement", "analyze",
+    "schema", "extension", "collation", "table", "primary key", "unique", "index", "index of constraint", "check",
+    "foreign key", "view", "trigger", "statement",
 ]  # fmt: skip
-
-_INT_MAX = {"int2": (1 << 15) - 1, "int4": (1 << 31) - 1, "int8": (1 << 63) - 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +42,10 @@ class Statement:
     """What it was in the source, where that differs from `kind`."""
     detail: str = ""
     """What changed on the way from SQLite; '' when nothing did."""
+    index: Statement | None = None
+    """Of a key or unique constraint: its index alone, which leaves the table free for others to be built beside it."""
+    attach_sql: str = ""
+    """Makes the constraint of that index, at once."""
 
 
 def before_data(plan: Plan) -> list[Statement]:
@@ -65,8 +68,13 @@ def _collation(schema: str, name: str) -> Statement:
 
 
 def create_table(schema: str, table: TablePlan) -> Statement:
-    """Return CREATE TABLE with defaults, NOT NULL, identity and generated columns, and nothing that needs an index."""
-    lines = [_column(schema, column) for column in table.columns]
+    """Return CREATE TABLE with defaults, NOT NULL, identity and generated columns, and nothing that needs an index.
+
+    The primary key's columns are NOT NULL from the beginning: else the key would have to read the whole table once
+    more (PostgreSQL docs, "ALTER TABLE", ADD table_constraint_using_index).
+    """
+    key = {name for index in table.indexes if index.constraint == "primary key" for name in index.columns}
+    lines = [_column(schema, replace(c, not_null=c.not_null or c.target in key)) for c in table.columns]
     lines += [f"{quote(name)} {definition}" for name, definition in table.added_columns]
     full, body = qualify(schema, table.target), ",\n    ".join(lines)
     sql = f"CREATE TABLE {full} (\n    {body}\n)" if lines else f"CREATE TABLE {full} ()"
@@ -109,26 +117,34 @@ def table_after_data(schema: str, table: TablePlan) -> list[Statement]:
 
 
 def _index(schema: str, table: TablePlan, index: IndexPlan) -> Statement:
-    full, parts = qualify(schema, table.target), ", ".join(index.parts)
-    if index.constraint:
-        sql = f"ALTER TABLE {full} ADD CONSTRAINT {quote(index.name)} {index.constraint.upper()} ({parts})"
-        drop = f"ALTER TABLE {full} DROP CONSTRAINT {quote(index.name)}"
-    else:
-        unique = "UNIQUE " if index.unique else ""
-        where = f" WHERE {index.where}" if index.where is not None else ""
-        sql = f"CREATE {unique}INDEX {quote(index.name)} ON {full} USING {index.method} ({parts}){where}"
-        drop = f"DROP INDEX {qualify(schema, index.name)}"
-    kind: Kind = index.constraint or "index"
-    return Statement(
-        sql,
-        kind,
+    full, parts, name = qualify(schema, table.target), ", ".join(index.parts), quote(index.name)
+    unique = "UNIQUE " if index.unique else ""
+    where = f" WHERE {index.where}" if index.where is not None else ""
+    alone = Statement(
+        f"CREATE {unique}INDEX {name} ON {full} USING {index.method} ({parts}){where}",
+        "index",
         index.name,
         table.source,
-        drop,
+        f"DROP INDEX {qualify(schema, index.name)}",
         optional=True,
         source=index.source_name,
         source_kind=index.source_kind,
         detail=index.detail,
+    )
+    return _constrained(full, index.constraint, parts, alone) if index.constraint else alone
+
+
+def _constrained(full: str, kind: Literal["primary key", "unique"], parts: str, alone: Statement) -> Statement:
+    """Return the constraint that `alone` is the index of, as one statement and in two steps."""
+    name = quote(alone.name)
+    add = f"ALTER TABLE {full} ADD CONSTRAINT {name} {kind.upper()}"
+    return replace(
+        alone,
+        sql=f"{add} ({parts})",
+        kind=kind,
+        drop_sql=f"ALTER TABLE {full} DROP CONSTRAINT {name}",
+        index=replace(alone, kind="index of constraint"),
+        attach_sql=f"{add} USING INDEX {name}",
     )
 
 
@@ -168,21 +184,6 @@ def _constraint(schema: str, table: TablePlan, kind: Kind, name: str, definition
     )
 
 
-def sequence_sql(schema: str, table: TablePlan, max_id: int | None) -> str | None:
-    """Return the statement that sets the identity's sequence, None when the table has no identity column.
-
-    The next id is one more than the greatest id ever used: the table's own (`max_id`, None for an empty table) or
-    sqlite_sequence's, and at least 1, as SQLite starts there too. After 2^63-1 the sequence is exhausted, as it should.
-    """
-    column = table.identity
-    if column is None:
-        return None
-    position = max(max_id or 0, table.sequence or 0)
-    position = min(position, _INT_MAX.get(column.type.wire, _INT_MAX["int8"]))
-    value, called = (position, "true") if position >= 1 else (1, "false")
-    return f"SELECT setval({sequence_name(schema, table, column)}, {value}, {called})"
-
-
 def sequence_name(schema: str, table: TablePlan, column: ColumnPlan) -> str:
     """Return the SQL expression that finds the sequence behind a column, serial or identity."""
     return f"pg_get_serial_sequence({literal(qualify(schema, table.target))}, {literal(column.target)})"
@@ -216,6 +217,6 @@ def after_data(plan: Plan) -> list[Statement]:
     return [Statement(sql, "statement", sql, None, optional=True) for sql in plan.after_data]
 
 
-def analyze(schema: str, table: TablePlan) -> Statement:
-    """Return ANALYZE of one table."""
-    return Statement(f"ANALYZE {qualify(schema, table.target)}", "analyze", table.target, table.source, optional=True)
+def analyze(schema: str, tables: Sequence[TablePlan]) -> str:
+    """Return ANALYZE of some tables as one statement, which does each in a transaction of its own."""
+    return f"ANALYZE {', '.join(qualify(schema, table.target) for table in tables)}"

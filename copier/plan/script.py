@@ -34,7 +34,7 @@ def _lines(plan: Plan) -> Iterator[str]:
     yield from _each(s.validate_sql for s in constraints)
     yield from _each(filter(None, (_sequence(plan.schema, table) for table in tables)))
     yield from _each(s.sql for s in (*ddl.views(plan), *ddl.triggers(plan), *ddl.after_data(plan)))
-    yield from _each(ddl.analyze(plan.schema, table).sql for table in plan.tables)
+    yield from _each(ddl.analyze(plan.schema, [table]) for table in plan.tables)
 
 
 def _transaction(statements: Iterable[str]) -> Iterator[str]:

@@ -144,10 +144,16 @@ class SourceSchema:
     journal_mode: str = "delete"
     user_version: int = 0
     application_id: int = 0
+    _by_name: dict[str, SourceTable] = field(init=False, repr=False, compare=False)
+    """Folded name -> table: a database may have thousands, each looked up by each of its foreign keys."""
+
+    def __post_init__(self) -> None:
+        """Fill `_by_name`."""
+        object.__setattr__(self, "_by_name", {table.name.lower(): table for table in self.tables})
 
     def table(self, name: str) -> SourceTable | None:
         """Return the table called `name`, ASCII case ignored as SQLite does."""
-        return next((t for t in self.tables if t.name.lower() == name.lower()), None)
+        return self._by_name.get(name.lower())
 
 
 @dataclass(frozen=True, slots=True)

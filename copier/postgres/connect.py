@@ -7,6 +7,7 @@ through PgBouncer in transaction mode; the statements sent here are few, COPY ne
 from __future__ import annotations
 
 import contextlib
+import os
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ from copier.errors import ConnectionLost, UsageError
 from copier.postgres.cutoff import remember
 from copier.postgres.dsn import Dsn, parse
 from copier.postgres.failures import is_transient, translate
+from copier.postgres.passfile import file_password
 
 __all__ = ["Connection", "Retry", "ServerInfo", "connect", "is_transient", "open_pool", "server_info", "translate"]
 
@@ -28,15 +30,29 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProx
 Setup = Callable[[Connection], Awaitable[None]]
 CONNECT_TIMEOUT_S = 10.0
 
+_TIMEOUTS = {
+    "statement_timeout": 0,
+    "lock_timeout": 0,
+    "idle_in_transaction_session_timeout": 0,
+    "idle_session_timeout": 14,
+    "transaction_timeout": 17,
+}
+"""Setting -> first server version that has it, where that is not all."""
+
 _SESSION = """
-SELECT set_config(name, '0', false) FROM pg_catalog.pg_settings WHERE name IN ('statement_timeout', 'lock_timeout',
-    'transaction_timeout', 'idle_in_transaction_session_timeout', 'idle_session_timeout');
+SELECT set_config(name, setting, false) FROM (VALUES ('tcp_keepalives_idle', '60'), ('tcp_keepalives_interval', '10'),
+    ('tcp_keepalives_count', '6'), ('client_connection_check_interval', '10s')) AS wanted (name, setting)
+    WHERE pg_catalog.version() LIKE '%linux%' AND current_setting('server_version_num')::int >= 140000;
+SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';
 SET client_encoding = 'UTF8'; SET TimeZone = 'UTC'; SET DateStyle = 'ISO, YMD'; SET IntervalStyle = 'postgres';
 SET extra_float_digits = 1; SET bytea_output = 'hex'; SET standard_conforming_strings = on
 """
 """A load takes as long as it takes, and what we read as text must not depend on the role's settings. search_path stays
 the role's own: an existing table's triggers and checks may rely on it, and our own statements qualify every name.
-transaction_timeout came with PostgreSQL 17."""
+
+A client that is gone must not hold the run's lock for long: the server looks after two minutes of silence, and every
+ten seconds while a statement runs (on Linux: elsewhere it may refuse these settings). What the ledger calls done must
+survive a crash, also where the role commits asynchronously; chunks choose for themselves."""
 
 _SETTINGS_READ = (
     "max_connections",
@@ -144,11 +160,18 @@ async def open_pool(
     await pool.close()
 
 
+def _session(conn: asyncpg.Connection[asyncpg.Record]) -> str:
+    major = conn.get_server_version().major
+    return "".join(f"SET {name} = 0; " for name, since in _TIMEOUTS.items() if major >= since) + _SESSION
+
+
 async def _reset(conn: asyncpg.Connection[asyncpg.Record]) -> None:
-    """Make a released connection new; the pool replaces one that cannot be."""
+    """Make a released connection new, in one round trip; the pool replaces one that cannot be."""
     try:
-        await conn.reset()  # runs RESET ALL, and an idle session must not end by the role's own timeouts
-        await conn.execute(_SESSION)
+        if conn.is_in_transaction():
+            await conn.reset()
+        # RESET ALL is part of it, and an idle session must not end by the role's own timeouts.
+        await conn.execute(f"{conn.get_reset_query()};{_session(conn)}")
     except Exception:
         conn.terminate()
 
@@ -196,12 +219,13 @@ async def _dial(target: Dsn, application_name: str) -> asyncpg.Connection[asyncp
     try:
         conn = await asyncpg.connect(
             target.url,
+            password=file_password(target, os.environ),
             timeout=target.connect_timeout_s or CONNECT_TIMEOUT_S,
             statement_cache_size=0,
             server_settings={"application_name": target.options.get("application_name") or application_name},
         )
         try:
-            await conn.execute(_SESSION)
+            await conn.execute(_session(conn))
         except BaseException:
             conn.terminate()
             raise

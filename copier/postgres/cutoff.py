@@ -16,7 +16,7 @@ import asyncpg
 
 T = TypeVar("T")
 
-GRACE_S = 5.0
+GRACE_S = 4.0
 """How long a cancelled run may talk to the server: what it needs to end every COPY in order."""
 
 _opened: ContextVar[WeakSet[asyncpg.Connection[asyncpg.Record]] | None] = ContextVar("opened", default=None)

@@ -59,6 +59,12 @@ def is_trouble(error: asyncpg.PostgresError) -> bool:
     return (error.sqlstate or "").startswith(("53", "57", "58", "XX"))
 
 
+def server_words(error: Exception) -> str:
+    """Return the server's own words: message and detail in one line."""
+    detail = getattr(error, "detail", None)
+    return " ".join(filter(None, [str(error.args[0] if error.args else error), detail]))
+
+
 def translate(error: BaseException, dsn: Dsn) -> CopierError:
     """Return the copier's error for a connection that could not be made. Raise it `from None`."""
     if isinstance(error, CopierError):
@@ -90,7 +96,11 @@ def broken_run(error: BaseException) -> CopierError | None:
             "the connection to PostgreSQL was lost",
             hint="run the same command again: it goes on from what is committed",
         )
-    return TerminalError(f"PostgreSQL refused: {error}", hint="--verbose and the server's log say more")
+    if isinstance(error, asyncpg.PostgresError) and is_trouble(error):
+        hint = "mend the cause on the server, then run the same command again: it goes on from what is committed"
+    else:
+        hint = "--verbose and the server's log say more"
+    return TerminalError(f"PostgreSQL refused: {server_words(error)}", hint=hint)
 
 
 def _without_values(error: BaseException) -> str:

@@ -8,18 +8,27 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import asyncpg
 import orjson
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
 
-from copier.errors import RunBusy
 from copier.plan.names import quote
 from copier.postgres.ledger_chunks import Chunks, Rejects
 from copier.postgres.ledger_objects import Objects
-from copier.postgres.ledger_tables import DDL, DEFAULT_SCHEMA, FORMAT, NAMES, Connection, LedgerTables
+from copier.postgres.ledger_rejects import OpenRejects
+from copier.postgres.ledger_tables import (
+    DDL,
+    DEFAULT_SCHEMA,
+    FORMAT,
+    LATER_COLUMNS,
+    NAMES,
+    Connection,
+    LedgerTables,
+)
+from copier.postgres.runlock import take_lock
 
 OURS = "the ledger of sqlite2pg"
 """Comment on a schema that the ledger created: with its last run it goes again."""
@@ -37,7 +46,6 @@ class Run:
     setup_parts: dict[str, str]
     attempts: int = 0
     outcome: str | None = None
-    end_xid: int | None = None
 
 
 class Ledger:
@@ -53,6 +61,7 @@ class Ledger:
         self.sql = tables.sql
         self.chunks = Chunks(tables)
         self.rejects = Rejects(tables)
+        self.open_rejects = OpenRejects(tables)
         self.objects = Objects(tables)
 
     async def exists(self, connection: Connection) -> bool:
@@ -60,9 +69,24 @@ class Ledger:
         found = await connection.fetchval("SELECT to_regclass($1) IS NOT NULL", self.tables["run"])
         return bool(found)
 
+    async def upgrade(self, connection: Connection) -> bool:
+        """Whether the ledger is there; one of an earlier version gets what it lacks."""
+        if not await self.exists(connection):
+            return False
+        there = await connection.fetch(
+            "SELECT r.name, a.attname FROM unnest($1::text[], $2::text[]) AS r(name, regclass)"
+            " JOIN pg_attribute a ON a.attrelid = to_regclass(r.regclass)",
+            *(list(self.tables), list(self.tables.values())),
+        )
+        # Asked first, since ALTER TABLE waits for every run that writes, also where there is nothing to add.
+        for table, column in LATER_COLUMNS.keys() - {tuple(row) for row in there}:
+            definition = LATER_COLUMNS[table, column]
+            await connection.execute(f"ALTER TABLE {self.tables[table]} ADD COLUMN IF NOT EXISTS {column} {definition}")
+        return True
+
     async def create(self, connection: Connection) -> None:
         """Create schema and tables where they are missing."""
-        if await self.exists(connection):
+        if await self.upgrade(connection):
             return
         async with connection.transaction():
             known = await connection.fetchval("SELECT 1 FROM pg_namespace WHERE nspname = $1", self.schema)
@@ -87,27 +111,7 @@ class Ledger:
 
     async def lock(self, connection: Connection, target_schema: str) -> None:
         """Take the session lock that keeps a second run away from the same schema; RunBusy says who holds it."""
-        key = f"sqlite2pg:{target_schema}"
-        if await connection.fetchval("SELECT pg_try_advisory_lock(hashtextextended($1, 0))", key):
-            return
-        holder = await connection.fetchrow(
-            "SELECT a.pid, a.usename, a.client_addr, a.backend_start"
-            " FROM pg_locks l JOIN pg_stat_activity a USING (pid)"
-            " WHERE l.locktype = 'advisory' AND l.granted AND ((l.classid::bigint << 32) | l.objid::bigint)"
-            " = hashtextextended($1, 0)",
-            key,
-        )
-        who = "another session"
-        if holder is not None:
-            where = f" from {holder['client_addr']}" if holder["client_addr"] else ""
-            since = holder["backend_start"]
-            who = f"backend {holder['pid']} of role {holder['usename']}{where}"
-            who += f", connected since {since:%Y-%m-%d %H:%M:%S} UTC" if since else ""
-        raise RunBusy(
-            f"another run is working on schema {target_schema!r}: {who}",
-            hint="wait for it, or end it; `sqlite2pg status` shows its progress. If its client is gone, "
-            "pg_terminate_backend() on that backend frees the lock.",
-        )
+        await take_lock(connection, target_schema, self.tables["run"])
 
     async def unfinished(self, connection: Connection, target_schema: str) -> Run | None:
         """Return the newest run into the schema that has not ended, if there is one."""
@@ -131,11 +135,11 @@ class Ledger:
         )
         return _run(row) if row else None
 
-    async def latest_data(self, connection: Connection, target_schema: str) -> Run | None:
-        """Return the newest run that brought data into the schema."""
+    async def latest_data(self, connection: Connection, target_schema: str | None) -> Run | None:
+        """Return the newest run that brought data into the schema, or into any."""
         row = await connection.fetchrow(
             self.sql(
-                "SELECT * FROM {run} WHERE target_schema = $1 AND command IN ('full', 'data')"
+                "SELECT * FROM {run} WHERE ($1::text IS NULL OR target_schema = $1) AND command IN ('full', 'data')"
                 " ORDER BY started_at DESC LIMIT 1"
             ),
             target_schema,
@@ -206,11 +210,10 @@ class Ledger:
         )
 
     async def end_run(self, connection: Connection, run: str, outcome: str, report: bytes) -> None:
-        """Close the run; remembers the transaction id before which everything it wrote lies."""
+        """Close the run."""
         await connection.execute(
             self.sql(
-                "UPDATE {run} SET outcome = $2, finished_at = clock_timestamp(), report = $3::text::json,"
-                " end_xid = pg_current_xact_id()::text::bigint WHERE id = $1"
+                "UPDATE {run} SET outcome = $2, finished_at = clock_timestamp(), report = $3::text::json WHERE id = $1"
             ),
             *(run, outcome, report.decode()),
         )
@@ -238,15 +241,22 @@ class Ledger:
         rows = await connection.fetch(self.sql("SELECT * FROM {run_table} WHERE run = $1"), run)
         return {row["source"]: row for row in rows}
 
-    async def set_table_state(self, connection: Connection, run: str, source: str, state: str) -> None:
-        """Move a table on: pending -> copying -> copied -> built. The commit of `copied` is synchronous by default."""
+    async def set_copied(self, connection: Connection, run: str, seconds: Mapping[str, float]) -> None:
+        """Move tables from `pending` to `copied`, each after so many seconds; the commit is synchronous by default."""
         await connection.execute(
             self.sql(
-                "UPDATE {run_table} SET state = $3, started_at = coalesce(started_at, clock_timestamp()),"
-                " finished_at = CASE WHEN $3 = 'copying' THEN NULL ELSE clock_timestamp() END"
-                " WHERE run = $1 AND source = $2"
+                "UPDATE {run_table} t SET state = 'copied', finished_at = clock_timestamp(),"
+                " started_at = clock_timestamp() - make_interval(secs => d.seconds)"
+                " FROM unnest($2::text[], $3::float8[]) AS d(source, seconds) WHERE t.run = $1 AND t.source = d.source"
             ),
-            *(run, source, state),
+            *(run, list(seconds), list(seconds.values())),
+        )
+
+    async def set_built(self, connection: Connection, run: str, sources: Sequence[str]) -> None:
+        """Move tables from `copied` to `built`."""
+        await connection.execute(
+            self.sql("UPDATE {run_table} SET state = 'built' WHERE run = $1 AND source = ANY ($2::text[])"),
+            *(run, list(sources)),
         )
 
 
@@ -260,5 +270,4 @@ def _run(row: asyncpg.Record) -> Run:
         setup_parts=orjson.loads(row["setup_parts"]),
         attempts=row["attempts"],
         outcome=row["outcome"],
-        end_xid=row["end_xid"],
     )

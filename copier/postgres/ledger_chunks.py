@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
 import orjson
 
-from copier.errors import RunBusy
+from copier.errors import ConnectionLost, RunBusy
 from copier.plan.ranges import Committed, Rank
 from copier.plan.source import Key
 from copier.postgres.ledger_tables import Connection, LedgerTables
@@ -25,6 +25,7 @@ class TableTotals:
     rejected: int
     bytes: int
     adjusted: dict[str, int]
+    fallback_rows: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,13 @@ class RejectRow:
     value: bytes | None
     reason: str
     row_data: list[list[str]]
+
+
+_CLAIM = """WITH mine AS (SELECT FROM {run} WHERE id = $1 AND attempts = $11 FOR SHARE)
+INSERT INTO {chunk} (run, source, rank, after_key, last_key, rows, rejected, bytes, fallback_rows, adjusted)
+SELECT $1, $2, $3, $4::text::json, $5::text::json, $6, $7, $8, $9, $10::text::json
+FROM mine, set_config('synchronous_commit', 'off', true)
+ON CONFLICT DO NOTHING RETURNING true"""
 
 
 class Chunks:
@@ -56,22 +64,20 @@ class Chunks:
         counts: tuple[int, int, int],
         adjusted: dict[str, int],
         attempt: int,
+        fallback_rows: int = 0,
     ) -> bool:
         """Insert the chunk's row (counts: rows, rejected, bytes); False when a former try of it has committed.
+
+        Makes the transaction's commit asynchronous: a crash loses both the row and what it speaks of, or neither.
 
         Waits while a transaction that inserted the same row is still open: so a COMMIT whose answer was lost is
         settled by trying again. Shares a lock on the run's row: a resume, which updates that row, waits for every
         chunk under way, and whoever still writes for an earlier attempt finds it gone. RunBusy then.
         """
         inserted = await connection.fetchval(
-            self._sql(
-                "WITH mine AS (SELECT FROM {run} WHERE id = $1 AND attempts = $10 FOR SHARE)"
-                " INSERT INTO {chunk} (run, source, rank, after_key, last_key, rows, rejected, bytes, adjusted)"
-                " SELECT $1, $2, $3, $4::text::json, $5::text::json, $6, $7, $8, $9::text::json FROM mine"
-                " ON CONFLICT DO NOTHING RETURNING true"
-            ),
+            self._sql(_CLAIM),
             *(run, source, list(rank), None if after is None else key_to_json(after), key_to_json(last)),
-            *counts,
+            *(*counts, fallback_rows),
             orjson.dumps(adjusted).decode() if adjusted else None,
             attempt,
         )
@@ -87,30 +93,47 @@ class Chunks:
             )
         return False
 
-    async def committed(self, connection: Connection, run: str, source: str) -> list[Committed]:
-        """Return the chunks of a table that are in the target."""
+    async def committed(self, connection: Connection, run: str) -> dict[str, list[Committed]]:
+        """Return source table -> its chunks that are in the target."""
         rows = await connection.fetch(
             self._sql(
-                "SELECT rank, after_key::text AS after_key, last_key::text AS last_key FROM {chunk}"
-                " WHERE run = $1 AND source = $2"
+                "SELECT source, rank, after_key::text AS after_key, last_key::text AS last_key FROM {chunk}"
+                " WHERE run = $1"
             ),
-            *(run, source),
+            run,
         )
-        return [
-            Committed(
-                tuple(row["rank"]),
-                None if row["after_key"] is None else key_from_json(row["after_key"]),
-                key_from_json(row["last_key"]),
+        found: dict[str, list[Committed]] = {}
+        for row in rows:
+            after = None if row["after_key"] is None else key_from_json(row["after_key"])
+            chunk = Committed(tuple(row["rank"]), after, key_from_json(row["last_key"]))
+            found.setdefault(row["source"], []).append(chunk)
+        return found
+
+    async def require(self, connection: Connection, run: str, chunks: Mapping[str, int]) -> None:
+        """Raise ConnectionLost unless the ledger has so many chunks of each table.
+
+        Chunks commit without waiting for the disk: a server that crashed and came back may have lost some, and this
+        process, which heard their commits answered, would call the table copied.
+        """
+        rows = await connection.fetch(
+            self._sql("SELECT source, count(*) FROM {chunk} WHERE run = $1 AND source = ANY ($2::text[]) GROUP BY 1"),
+            *(run, list(chunks)),
+        )
+        found = dict(map(tuple, rows))
+        short = [source for source, count in chunks.items() if found.get(source, 0) != count]
+        if short:
+            raise ConnectionLost(
+                f"the server was restarted, and lost chunks of {short[0]} that it had not written to the disk yet",
+                hint="run the same command again: the ledger knows what is left to copy",
+                table=short[0],
             )
-            for row in rows
-        ]
 
     async def totals(self, connection: Connection, run: str) -> dict[str, TableTotals]:
         """Return source table -> sums over its chunks."""
         rows = await connection.fetch(
             self._sql(
                 "SELECT source, count(*) AS chunks, sum(rows)::bigint AS rows, sum(rejected)::bigint AS rejected,"
-                " sum(bytes)::bigint AS bytes,"
+                " sum(bytes)::bigint AS bytes, sum(fallback_rows)::bigint AS fallback_rows,"
                 " array_agg(adjusted::text) FILTER (WHERE adjusted IS NOT NULL) AS adjusted"
                 " FROM {chunk} WHERE run = $1 GROUP BY source"
             ),
@@ -118,7 +141,8 @@ class Chunks:
         )
         return {
             row["source"]: TableTotals(
-                row["chunks"], row["rows"], row["rejected"], row["bytes"], _add(row["adjusted"] or [])
+                *(row["chunks"], row["rows"], row["rejected"], row["bytes"], _add(row["adjusted"] or [])),
+                row["fallback_rows"],
             )
             for row in rows
         }
@@ -159,18 +183,19 @@ class Rejects:
         )
 
     async def keys(self, connection: Connection, run: str, source: str) -> set[str]:
-        """Return the keys of a table's rejected rows, as `key_to_json` writes them."""
+        """Return the keys of a table's rejected rows that are not resolved, as `key_to_json` writes them."""
         rows = await connection.fetch(
-            self._sql("SELECT key::text AS key FROM {reject} WHERE run = $1 AND source = $2"), *(run, source)
+            self._sql("SELECT key::text AS key FROM {reject} WHERE run = $1 AND source = $2 AND resolved_at IS NULL"),
+            *(run, source),
         )
         return {key_to_json(key_from_json(row["key"])) for row in rows}
 
     async def first(self, connection: Connection, run: str, limit: int) -> list[asyncpg.Record]:
-        """Return the first rejects of a run."""
+        """Return the first rejects of a run that are not resolved."""
         return await connection.fetch(
             self._sql(
                 "SELECT source, key::text AS key, column_name, reason, row_data::text AS row_data FROM {reject}"
-                " WHERE run = $1 ORDER BY id LIMIT $2"
+                " WHERE run = $1 AND resolved_at IS NULL ORDER BY id LIMIT $2"
             ),
             *(run, limit),
         )

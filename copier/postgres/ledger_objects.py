@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from copier.postgres.ledger_tables import Connection, LedgerTables
@@ -47,6 +48,18 @@ class Objects:
                 " VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
             ),
             *(run, kind, name, source_table, state, drop_sql, restore_sql, detail),
+        )
+
+    async def add_created(
+        self, connection: Connection, run: str, objects: Sequence[tuple[str, str, str | None, str]]
+    ) -> None:
+        """Record objects, each (kind, name, source table, drop_sql), in the transaction that creates them."""
+        await connection.execute(
+            self._sql(
+                "INSERT INTO {object} (run, state, kind, name, source_table, drop_sql)"
+                " SELECT $1, 'created', o.* FROM unnest($2::text[], $3::text[], $4::text[], $5::text[]) AS o"
+            ),
+            *(run, *map(list, zip(*objects, strict=True))),
         )
 
     async def all(self, connection: Connection, run: str) -> list[ObjectRow]:

@@ -28,7 +28,6 @@ CREATE TABLE {run} (
     host text NOT NULL,
     pid integer NOT NULL,
     plan text NOT NULL,
-    end_xid bigint,
     report json
 );
 CREATE TABLE {run_table} (
@@ -53,6 +52,7 @@ CREATE TABLE {chunk} (
     rejected bigint NOT NULL,
     bytes bigint NOT NULL,
     adjusted json,
+    fallback_rows bigint NOT NULL DEFAULT 0,
     xid bigint NOT NULL DEFAULT (pg_current_xact_id()::text::bigint),
     written_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (run, source, rank),
@@ -68,7 +68,9 @@ CREATE TABLE {reject} (
     value bytea,
     reason text NOT NULL,
     row_data json NOT NULL,
-    rejected_at timestamptz NOT NULL DEFAULT clock_timestamp()
+    rejected_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    resolved_at timestamptz,
+    resolved_as json
 );
 CREATE INDEX ON {reject} (run, source);
 CREATE TABLE {object} (
@@ -83,6 +85,13 @@ CREATE TABLE {object} (
     detail text NOT NULL DEFAULT ''
 );
 """
+
+LATER_COLUMNS = {
+    ("chunk", "fallback_rows"): "bigint NOT NULL DEFAULT 0",
+    ("reject", "resolved_at"): "timestamptz",
+    ("reject", "resolved_as"): "json",
+}
+"""(table, column) -> definition of what ledgers of earlier versions lack."""
 
 
 class LedgerTables:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
 
 import asyncpg
 
 from copier.errors import ConnectionLost, SchemaFailed
 from copier.plan.ddl import Statement
 from copier.plan.model import ObjectNote, Status
-from copier.plan.names import literal, qualify, quote
 from copier.postgres.failures import is_transient, is_trouble
 from copier.postgres.ledger import Ledger
 from copier.postgres.ledger_tables import Connection
 from copier.postgres.writer import server_words
+
+T = TypeVar("T")
 
 BATCH = 200
 """Statements per transaction: each table takes a lock until commit, and max_locks_per_transaction is 64 by default."""
@@ -29,20 +31,20 @@ class SchemaBuilder:
 
     def is_done(self, statement: Statement) -> bool:
         """Whether an earlier attempt of this run created the object."""
-        return (statement.kind, statement.name, statement.table) in self._done
+        return _key(statement) in self._done
 
     async def require(self, connection: Connection, statements: Sequence[Statement]) -> None:
         """Create objects the copy cannot do without; SchemaFailed with the server's own words when one is refused."""
-        missing = [s for s in statements if not self.is_done(s)]
-        for start in range(0, len(missing), BATCH):
-            async with connection.transaction():
-                for statement in missing[start : start + BATCH]:
-                    await self._require_one(connection, statement)
-        self._done.update((s.kind, s.name, s.table) for s in missing)
+        for batch in batched([s for s in statements if not self.is_done(s)], BATCH):
+            if len(batch) > 1 and await self._create_together(connection, batch):
+                continue
+            for statement in batch:
+                await self._require_one(connection, statement)
 
     async def _require_one(self, connection: Connection, statement: Statement) -> None:
         try:
-            await self._execute(connection, statement)
+            async with connection.transaction():
+                await self._execute(connection, [statement])
         except asyncpg.PostgresError as error:
             if is_transient(error):
                 raise _lost(error) from error
@@ -51,6 +53,30 @@ class SchemaBuilder:
                 hint="`sqlite2pg rollback` takes this run back; change the plan (`inspect --plan-out`) and run again",
                 table=statement.table,
             ) from error
+        self._done.add(_key(statement))
+
+    async def attempt_all(self, connection: Connection, statements: Sequence[Statement]) -> list[str | None]:
+        """As `attempt` for each, but in few round trips while the server refuses none."""
+        answers: list[str | None] = []
+        for batch in batched(statements, BATCH):
+            missing = [s for s in batch if not self.is_done(s)]
+            if len(missing) < 2 or not await self._create_together(connection, missing):
+                answers += [await self.attempt(connection, statement) for statement in batch]
+            else:
+                answers += [None] * len(batch)
+        return answers
+
+    async def _create_together(self, connection: Connection, statements: Sequence[Statement]) -> bool:
+        """Create all objects in one transaction; False, and nothing is created, when the server refuses any."""
+        try:
+            async with connection.transaction():
+                await self._execute(connection, statements)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            if is_transient(error) or not isinstance(error, asyncpg.PostgresError):
+                raise _lost(error) from error
+            return False
+        self._done.update(map(_key, statements))
+        return True
 
     async def attempt(self, connection: Connection, statement: Statement) -> str | None:
         """Create an object the copy can do without; return None, or the server's words when it is refused."""
@@ -58,13 +84,13 @@ class SchemaBuilder:
             return None
         try:
             async with connection.transaction():
-                await self._execute(connection, statement)
+                await self._execute(connection, [statement])
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
             if is_transient(error) or not isinstance(error, asyncpg.PostgresError):
                 raise _lost(error) from error
             raise_trouble(error, f"create the {statement.kind} {statement.name}", statement.table)
             return server_words(error)
-        self._done.add((statement.kind, statement.name, statement.table))
+        self._done.add(_key(statement))
         return None
 
     async def note(self, connection: Connection, statement: Statement, status: Status = "created") -> ObjectNote:
@@ -74,16 +100,21 @@ class SchemaBuilder:
             return note(statement, status)
         return note(statement, "failed", words)
 
-    async def _execute(self, connection: Connection, statement: Statement) -> None:
-        await connection.execute(statement.sql)
-        await self._ledger.objects.add(
-            connection,
-            self._run,
-            statement.kind,
-            statement.name,
-            statement.table,
-            drop_sql=statement.drop_sql,
-        )
+    async def _execute(self, connection: Connection, statements: Sequence[Statement]) -> None:
+        # On a line of its own the semicolon also ends a statement of a person that ends in a comment.
+        await connection.execute("\n;\n".join(statement.sql for statement in statements))
+        rows = [(*_key(statement), statement.drop_sql) for statement in statements]
+        await self._ledger.objects.add_created(connection, self._run, rows)
+
+
+def _key(statement: Statement) -> tuple[str, str, str | None]:
+    return statement.kind, statement.name, statement.table
+
+
+def batched(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """Yield the items in order, `size` at a time."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
 
 
 def _lost(error: BaseException) -> ConnectionLost:
@@ -112,6 +143,18 @@ def note(statement: Statement, status: Status, detail: str = "") -> ObjectNote:
     return ObjectNote(statement.source_kind or statement.kind, name, statement.table, status, said)
 
 
+async def validate_together(connection: Connection, statements: Sequence[Statement]) -> bool:
+    """Validate NOT VALID constraints in one round trip; False, and none is validated, when rows violate any."""
+    if len(statements) > 1:
+        try:
+            await connection.execute(";\n".join(statement.validate_sql for statement in statements))
+        except asyncpg.PostgresError as error:
+            if is_transient(error):
+                raise _lost(error) from error
+            return False
+    return len(statements) != 1
+
+
 async def validate_constraint(connection: Connection, statement: Statement) -> str | None:
     """Validate a NOT VALID constraint; return None, or the server's words when rows violate it."""
     try:
@@ -122,39 +165,3 @@ async def validate_constraint(connection: Connection, statement: Statement) -> s
         raise_trouble(error, f"validate {statement.name}", statement.table)
         return server_words(error)
     return None
-
-
-async def advance_sequence(
-    connection: Connection, schema: str, table: str, column: str, floor: int | None
-) -> int | None:
-    """Set the sequence behind a column to max(max(column), floor), never back; return its position, None without one.
-
-    `floor` is the source's sqlite_sequence. Ids below 1 leave a fresh sequence where it starts.
-    """
-    owner = qualify(schema, table)
-    sequence = await connection.fetchval(
-        "SELECT pg_get_serial_sequence($1, $2)",
-        *(owner, column),
-    )
-    if sequence is None:
-        return None
-    top = await connection.fetchval(f"SELECT max({quote(column)})::bigint FROM {owner}")
-    current = await connection.fetchrow(
-        f"SELECT last_value, is_called, (SELECT seqmax FROM pg_sequence WHERE seqrelid = $1::text::regclass) AS top"
-        f" FROM {sequence}",
-        sequence,
-    )
-    assert current is not None
-    position: int = min(max(v for v in (top, floor, 0) if v is not None), current["top"])
-    reached: int = current["last_value"] if current["is_called"] else 0
-    if position <= reached:
-        return reached
-    await connection.execute(f"SELECT setval({literal(sequence)}, $1::bigint)", position)
-    return position
-
-
-async def tune_session(connection: Connection) -> None:
-    """Give an index-building session the memory the server can spare: a quarter of shared_buffers, at least 64 MiB."""
-    shared = await connection.fetchval("SELECT setting::bigint * 8192 FROM pg_settings WHERE name = 'shared_buffers'")
-    wanted_kib = max(64 << 10, min(1 << 20, int(shared) // 4 // 1024))
-    await connection.execute(f"SELECT set_config('maintenance_work_mem', '{wanted_kib}kB', false)")

@@ -1,7 +1,7 @@
 """COPY and its ledger row in ONE transaction.
 
-BEGIN; SET LOCAL synchronous_commit = off
-INSERT INTO chunk ..   the claim: waits for, or finds, an earlier try whose COMMIT got no answer
+BEGIN
+INSERT INTO chunk ..   the claim: waits for, or finds, an earlier try whose COMMIT got no answer; synchronous_commit off
 COPY table FROM STDIN (FORMAT binary)
 INSERT INTO reject ..
 COMMIT
@@ -21,6 +21,7 @@ from copier.plan.chunk import Chunk, RejectedRow
 from copier.plan.model import TablePlan
 from copier.plan.source import Key, Value
 from copier.postgres.failures import is_transient
+from copier.postgres.failures import server_words as server_words
 from copier.postgres.ledger import Ledger
 from copier.postgres.ledger_chunks import RejectRow
 from copier.postgres.ledger_tables import Connection
@@ -134,7 +135,7 @@ class ChunkWriter:
             if is_transient(error) or (connection is not None and connection.is_closed()):
                 raise Lost(backend) from error
             raise CopyFailed(
-                f"PostgreSQL refused the data of {table.source}: {error}",
+                f"PostgreSQL refused the data of {table.source}: {server_words(error)}",
                 hint="chunks committed so far stay; mend the cause and run the same command again",
                 table=table.source,
             ) from error
@@ -151,7 +152,6 @@ class ChunkWriter:
         return await self._copy_whole(connection, table, current)
 
     async def _claim(self, connection: Connection, table: TablePlan, chunk: Chunk) -> bool:
-        await connection.execute("SET LOCAL synchronous_commit = off")
         counts = (chunk.rows, len(chunk.rejects), chunk.bytes)
         return await self._ledger.chunks.claim(
             connection,
@@ -163,6 +163,7 @@ class ChunkWriter:
             counts,
             chunk.adjusted,
             self._number,
+            chunk.fallback_rows,
         )
 
     async def _copy_whole(self, connection: Connection, table: TablePlan, chunk: Chunk) -> Written:
@@ -269,12 +270,6 @@ async def _pieces(payload: Sequence[bytes]) -> AsyncIterator[bytes]:
             await asyncio.sleep(0)
             yield bytes(view[start : start + PIECE_BYTES])
     yield TRAILER
-
-
-def server_words(error: asyncpg.PostgresError) -> str:
-    """Return the server's own words: message and detail in one line."""
-    detail = getattr(error, "detail", None)
-    return " ".join(filter(None, [str(error.args[0] if error.args else error), detail]))
 
 
 def _ledger_row(table: TablePlan, row: RejectedRow) -> RejectRow:

@@ -76,31 +76,38 @@ async def begin(
     if any(table.existing for table in plan.tables):
         for warning in plan.warnings:
             progress.listener(Message("warning", warning))
-    setup = _setup(settings, source, plan, existing, command)
+    run = _new_run(settings, source, _setup(settings, source, plan, existing, command), command)
     if former is not None:
-        _refuse_changed(former, setup)
-        attempt = await ledger.resume_run(control, former.id)
+        _refuse_changed(former, run.setup_parts)
+        run, attempt = former, await ledger.resume_run(control, former.id)
         progress.say(f"Going on with run {former.id} (attempt {attempt + 1}).")
-        run = former
     else:
         attempt = 0
-        rows_before = await _rows_before(settings, target, plan)
-        run = Run(
-            id=new_run_id(),
-            command=command,
-            source=str(source.path.resolve()),
-            target_schema=settings.schema,
-            setup=digest(*setup.values()),
-            setup_parts=setup,
-        )
-        tables = [
-            (t.source, t.target, t.existing, rows_before.get(t.target, 0), profiles[t.source].rows) for t in plan.tables
-        ]
-        await ledger.begin_run(control, run, dump_plan(plan), tables)
+        await _record(run, settings, target, plan, profiles)
     progress.report.run = run.id
     done = [(o.kind, o.name, o.source_table) for o in objects if o.state == "created"]
     builder = SchemaBuilder(ledger, run.id, done)
     return Work(settings, progress, source, target, profiles, plan, run, attempt, objects, builder, replaced)
+
+
+def _new_run(settings: Settings, source: Source, setup: dict[str, str], command: str) -> Run:
+    return Run(
+        id=new_run_id(),
+        command=command,
+        source=str(source.path.resolve()),
+        target_schema=settings.schema,
+        setup=digest(*setup.values()),
+        setup_parts=setup,
+    )
+
+
+async def _record(
+    run: Run, settings: Settings, target: Target, plan: Plan, profiles: Mapping[str, TableProfile]
+) -> None:
+    """Write a new run into the ledger; TargetUnusable where its tables hold rows that must not be there."""
+    before = await _rows_before(settings, target, plan)
+    tables = [(t.source, t.target, t.existing, before.get(t.target, 0), profiles[t.source].rows) for t in plan.tables]
+    await target.ledger.begin_run(target.control, run, dump_plan(plan), tables)
 
 
 async def filled_tables(settings: Settings, target: Target) -> frozenset[str]:
@@ -134,6 +141,7 @@ def _setup(
     used = sorted(t.target for t in plan.tables if t.existing)
     return {
         "source": source.snapshot.fingerprint.digest(),
+        "log": source.snapshot.fingerprint.log_digest(),
         "plan": digest(dump_plan(plan)),
         "target": digest(*(repr(existing[name]) for name in used)),
         "options": digest(settings.existing, settings.orphans, str(settings.with_rowid)),
@@ -142,7 +150,10 @@ def _setup(
 
 
 def _refuse_changed(former: Run, setup: Mapping[str, str]) -> None:
-    changed = [words for part, words in CHANGED.items() if former.setup_parts.get(part) != setup[part]]
+    same = {part for part in CHANGED if former.setup_parts.get(part) == setup[part]}
+    if setup["log"] and former.setup_parts.get("log") == setup["log"]:
+        same.add("source")  # checkpointed since, no more
+    changed = [words for part, words in CHANGED.items() if part not in same]
     if changed:
         raise ResumeRefused(
             f"run {former.id} did not end, and cannot go on: {' and '.join(changed)} since it began",

@@ -25,6 +25,7 @@ from copier.run.session import open_source, open_target, profile, require_sqlite
 from copier.run.structure import column_notes, create_tables, finish, make_room, put_all_back, set_aside
 from copier.sqlite.backup import BackupResult
 from copier.sqlite.backup import backup as backup_file
+from copier.sqlite.backup_sums import is_backup_of
 
 
 class Migration:
@@ -51,6 +52,8 @@ class Migration:
             describe(progress.report, settings, source, target)
             progress.report.source["backup"] = self._backup_path
             progress.say(f"Source: {source.snapshot.note}.")
+            if source.engine_note is not None:
+                progress.say(source.engine_note)
             await preflight(settings, progress, source, target, own_tables=await filled_tables(settings, target))
             profiles = await profile(source, settings, progress)
             work = await begin(settings, progress, source, target, profiles, self._command)
@@ -64,11 +67,12 @@ class Migration:
         if settings.no_backup:
             return
         source = require_sqlite(settings)
-        to = settings.backup or source.with_name(f"{source.name}.{await source_state(settings)}.backup")
-        if settings.backup is None and to.exists():
+        state = await source_state(settings)
+        to = settings.backup or source.with_name(f"{source.name}.{state}.backup")
+        if await is_backup_of(to, state, named=settings.backup is None):
             self._progress.say(f"A backup of this state of the source is there already: {to}")
         else:
-            result = await back_up(source, to, self._progress)
+            result = await back_up(source, to, self._progress, state if settings.backup else "", deep=settings.deep)
             to = result.path
             self._progress.say(f"Backup: {to}, sha256 {result.sha256}")
         self._backup_path = str(to)
@@ -111,7 +115,7 @@ class Migration:
             report = TableReport(table.source, table.target, source_rows=state["source_rows"])
             if total is not None:
                 report.copied_rows, report.rejected_rows, report.bytes = total.rows, total.rejected, total.bytes
-                report.adjusted_values = total.adjusted
+                report.adjusted_values, report.fallback_rows = total.adjusted, total.fallback_rows
             if state["started_at"] and state["finished_at"]:
                 report.seconds = round((state["finished_at"] - state["started_at"]).total_seconds(), 3)
             self._progress.report.tables.append(report)
@@ -149,7 +153,11 @@ class Migration:
                 raise error from None
 
 
-async def back_up(source: Path, to: Path, progress: Progress) -> BackupResult:
-    """Back the source up as a phase of a verb."""
+async def back_up(source: Path, to: Path, progress: Progress, state: str = "", *, deep: bool = True) -> BackupResult:
+    """Back the source up as a phase of a verb.
+
+    `full` reads every row of the source anyway and proves it: it needs no deep check of the copy's indexes.
+    """
     with progress.phase("backup"):
-        return await backup_file(source, to, lambda done, total: progress.pages(done, total))
+        told = progress.pages
+        return await backup_file(source, to, lambda done, total: told(done, total), state=state, deep=deep)

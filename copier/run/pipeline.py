@@ -45,6 +45,8 @@ class TableJob:
     refused: Mapping[Key, str] = field(default_factory=dict)
     done_rows: int = 0
     """Rows that a former run committed or rejected."""
+    chunks: int = 0
+    """Chunks committed, former runs' included, as far as this process knows."""
     rows: int = 0
     rejected: int = 0
     bytes: int = 0
@@ -100,8 +102,9 @@ class Pipeline:
             job = waiting.pop()
             job.started_s = time.perf_counter()
             self._listener(TableStarted(PHASE, job.table.source, job.table.rows, job.done_rows))
-            async with self._readers.reader() as connection:
-                await self._read_table(job, self._engine.table(connection, job.table, refused=job.refused))
+            if job.gaps:
+                async with self._readers.reader() as connection:
+                    await self._read_table(job, self._engine.table(connection, job.table, refused=job.refused))
             job.read = True
             await self._finish(job)
 
@@ -149,6 +152,7 @@ class Pipeline:
             await self._finish(job)
 
     def _count(self, job: TableJob, chunk: Chunk, written: Written) -> None:
+        job.chunks += 1
         job.rows += written.rows
         job.rejected += written.rejected
         job.bytes += chunk.bytes
@@ -202,5 +206,6 @@ def _append(chunk: Chunk, batch: Batch) -> None:
     chunk.held_bytes += len(batch.payload) + sum(row.held_bytes for row in batch.rejects)
     chunk.rejects.extend(batch.rejects)
     chunk.last = batch.last_key
+    chunk.fallback_rows += batch.fallback_rows
     for column, count in batch.adjusted.items():
         chunk.add_adjusted(column, count)

@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from copier.errors import CopierError, root_cause
-from copier.events import Listener, Message, PhaseFinished, PhaseStarted
+from copier.events import Event, Listener, Message, PhaseFinished, PhaseStarted, TableProgress
 from copier.postgres.failures import broken_run
 from copier.report import Report
+from copier.run.timeline import Timeline
+from copier.sqlite.explain import broken_source
 
 
 @dataclass(slots=True)
@@ -23,17 +25,33 @@ class Progress:
     report: Report
     listener: Listener
     started_s: float = field(default_factory=time.perf_counter)
+    _timeline: Timeline = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Hear the events on their way to the listener: the time line is made of them."""
+        timeline = self._timeline = Timeline(self.report.timeline, self.started_s)
+        tell = self.listener
+
+        def hear(event: Event) -> None:
+            if isinstance(event, TableProgress):
+                timeline.add(event)
+            tell(event)
+
+        self.listener = hear
 
     @contextmanager
     def phase(self, name: str, tables: int = 0, rows: int = 0) -> Iterator[None]:
         """Time a phase; `tables` and `rows` are what lies before it, where that is known."""
         self.listener(PhaseStarted(name, tables, rows))
         start_s = time.perf_counter()
+        self._timeline.begin(name)
         try:
             yield
         finally:
             seconds = time.perf_counter() - start_s
-            self.report.phases.append({"name": name, "seconds": round(seconds, 3)})
+            self._timeline.end(name)
+            offset_s = round(start_s - self.started_s, 3)
+            self.report.phases.append({"name": name, "started_s": offset_s, "seconds": round(seconds, 3)})
         self.listener(PhaseFinished(name, seconds))
 
     @contextmanager
@@ -43,11 +61,15 @@ class Progress:
             yield
         except Exception as error:
             cause = root_cause(error)
-            told = broken_run(cause) or cause
+            told = broken_run(cause) or broken_source(cause, self._source()) or cause
             self._attach(told)
             if told is error:
                 raise
             raise told from error
+
+    def _source(self) -> Path | None:
+        path = self.report.source.get("path")
+        return Path(path) if isinstance(path, str) else None
 
     def _attach(self, error: BaseException) -> None:
         if isinstance(error, CopierError):

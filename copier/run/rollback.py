@@ -12,6 +12,7 @@ from copier.config import Settings
 from copier.errors import RollbackRefused, TerminalError
 from copier.events import Listener, ignore
 from copier.plan.names import qualify
+from copier.postgres.cutoff import run_until_cancelled
 from copier.postgres.dump import dump as dump_tables
 from copier.postgres.ledger import Ledger, Run
 from copier.postgres.ledger_objects import ObjectRow
@@ -76,6 +77,12 @@ async def rollback(
     `discard_changes` is off, or when objects of others depend on what would be dropped.
     """
     progress = Progress(Report(command="rollback"), listener)
+    return await run_until_cancelled(_rollback(settings, progress, run, dump, no_dump, discard_changes))
+
+
+async def _rollback(
+    settings: Settings, progress: Progress, run: str | None, dump: Path | None, no_dump: bool, discard_changes: bool
+) -> RollbackResult:
     async with open_target(settings) as target:
         found = await _find(target, run)
         await target.ledger.lock(target.control, found.target_schema)
@@ -117,7 +124,7 @@ async def _undo(
 
 
 async def _find(target: Target, run: str | None) -> Run:
-    known = await target.ledger.exists(target.control)
+    known = await target.ledger.upgrade(target.control)
     found = await target.ledger.latest(target.control, None, run) if known else None
     if found is None:
         what = f"no run {run}" if run else "no run"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 import secrets
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -28,7 +30,7 @@ from copier.plan.existing import ExistingTable
 from copier.plan.file import load_plan
 from copier.plan.file_read import parse_file
 from copier.plan.model import Plan
-from copier.plan.select import check_globs, is_selected
+from copier.plan.select import check_globs, check_width, is_selected
 from copier.plan.source import SourceSchema, SourceTable, TableProfile
 from copier.postgres.catalog import TargetSchema
 from copier.postgres.connect import Retry, ServerInfo, connect, server_info
@@ -37,7 +39,7 @@ from copier.postgres.embedded import EmbeddedServer, embedded_server
 from copier.postgres.ledger import Ledger
 from copier.run.progress import Progress
 from copier.sqlite.catalog import read_schema
-from copier.sqlite.engine import Engine, choose_engine
+from copier.sqlite.engine import Engine, PortableEngine, Profiler, choose_engine
 from copier.sqlite.profile import profile_table
 from copier.sqlite.snapshot import Snapshot, open_snapshot
 
@@ -70,6 +72,17 @@ class Source:
     snapshot: Snapshot
     schema: SourceSchema
     engine: Engine
+
+    @property
+    def engine_note(self) -> str | None:
+        """What to say when the fast engine is not here although nobody chose the other."""
+        missing = self.engine.missing if isinstance(self.engine, PortableEngine) else ""
+        if not missing:
+            return None
+        return (
+            f"Rows are converted in Python, several times slower than by the compiled engine: {missing}. To get it, "
+            "install sqlite2pg again where a C compiler is: pip install --force-reinstall --no-deps --no-cache-dir ..."
+        )
 
     @property
     def estimated_bytes(self) -> int:
@@ -155,24 +168,43 @@ def embedded_directory(sqlite: Path) -> Path:
 
 
 async def profile(source: Source, settings: Settings, progress: Progress) -> dict[str, TableProfile]:
-    """Look at every value of the selected tables (`settings.sample` rows of each, when set)."""
-    profiles: dict[str, TableProfile] = {}
+    """Look at every value of the selected tables (`settings.sample` rows of each, when set).
+
+    Two tables at once where the engine has a profiler of its own, which leaves the GIL to others.
+    """
     check_globs((t.name for t in source.schema.tables), settings.tables, "--tables")
-    with progress.phase(PROFILE):
+    chosen = [t for t in source.schema.tables if is_selected(t.name, settings.tables, settings.exclude)]
+    check_width(chosen)
+    waiting = deque(chosen)
+    profiles: dict[str, TableProfile] = {}
+    profiler = source.engine.profiler(source.schema)
+
+    async def work() -> None:
         async with source.snapshot.reader() as connection:
-            for table in source.schema.tables:
-                if is_selected(table.name, settings.tables, settings.exclude):
-                    profiles[table.name] = await _profile_one(connection, table, settings.sample, progress.listener)
-    return profiles
+            while waiting:
+                table = waiting.popleft()
+                profiles[table.name] = await _profile_one(
+                    connection, table, settings.sample, progress.listener, profiler
+                )
+
+    with progress.phase(PROFILE):
+        async with asyncio.TaskGroup() as group:
+            for _ in range(1 if profiler is None else READERS):
+                group.create_task(work())
+    return {table.name: profiles[table.name] for table in chosen}
 
 
 async def _profile_one(
-    connection: aiosqlite.Connection, table: SourceTable, sample: int, listener: Listener
+    connection: aiosqlite.Connection, table: SourceTable, sample: int, listener: Listener, profiler: Profiler | None
 ) -> TableProfile:
     listener(TableStarted(PROFILE, table.name, 0))
     start_s = time.perf_counter()
     found = await profile_table(
-        connection, table, sample=sample, on_rows=lambda rows: listener(TableProgress(PROFILE, table.name, rows, 0))
+        connection,
+        table,
+        sample=sample,
+        on_rows=lambda rows: listener(TableProgress(PROFILE, table.name, rows, 0)),
+        profiler=profiler,
     )
     listener(TableFinished(PROFILE, table.name, found.rows, 0, time.perf_counter() - start_s))
     return found

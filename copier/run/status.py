@@ -7,6 +7,7 @@ from datetime import datetime
 
 from copier.config import Settings
 from copier.events import Listener, ignore
+from copier.postgres.cutoff import run_until_cancelled
 from copier.run.session import open_target
 
 
@@ -63,6 +64,10 @@ ORDER BY r.started_at
 
 async def status(settings: Settings, listener: Listener = ignore) -> list[RunStatus]:
     """Return the runs recorded in the target, oldest first; none when there is no ledger."""
+    return await run_until_cancelled(_status(settings))
+
+
+async def _status(settings: Settings) -> list[RunStatus]:
     async with open_target(settings) as target:
         if not await target.ledger.exists(target.control):
             return []

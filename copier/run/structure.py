@@ -13,11 +13,14 @@ from copier.plan.names import qualify, quote
 from copier.plan.reasons import ONLY_DATA
 from copier.postgres.ledger_objects import ObjectRow
 from copier.postgres.ledger_tables import Connection
-from copier.postgres.schema import advance_sequence, note, validate_constraint
+from copier.postgres.schema import note
+from copier.postgres.sequences import IdColumn, advance_sequences
 from copier.postgres.setaside import SetAside, find_set_aside, put_back
 from copier.postgres.setaside import set_aside as take_off
+from copier.postgres.tuning import tuned_for
 from copier.postgres.writer import server_words
 from copier.run.begin import Work, with_plain_columns
+from copier.run.constraints import constrain
 
 PLAIN = "plain column"
 """Kind of the ledger's object row for a generated column that the server would not generate."""
@@ -135,11 +138,16 @@ async def set_aside(work: Work) -> None:
 
 
 async def put_all_back(work: Work) -> None:
-    """Put back what was set aside; what the server refuses stays recorded, and is said."""
+    """Put back what was set aside; what the server refuses stays recorded, and is said.
+
+    In the reverse order, on one connection: a foreign key needs the index that was taken off after it.
+    """
     control, ledger = work.target.control, work.target.ledger
-    for row in reversed(work.objects):
-        if row.state != "set aside" or row.restore_sql is None:
-            continue
+    waiting = [row for row in reversed(work.objects) if row.state == "set aside" and row.restore_sql is not None]
+    if waiting:
+        await tuned_for(work.target.info, builders=1)(control)
+    for row in waiting:
+        assert row.restore_sql is not None
         item = SetAside(row.kind, row.name, row.source_table or "", row.drop_sql, row.restore_sql)
         async with control.transaction():
             refused = await put_back(control, [item])
@@ -151,13 +159,10 @@ async def put_all_back(work: Work) -> None:
 
 
 async def finish(work: Work) -> None:
-    """Do what needs all data: constraints, sequences, statistics, views, triggers, statements of the plan file."""
+    """Do what needs all data: constraints, statistics, sequences, views, triggers, statements of the plan file."""
     control, plan = work.target.control, work.plan
-    for statement in ddl.constraints(plan):
-        work.notes.append(await _constrain(work, control, statement))
-    for table in plan.tables:
-        await _advance(work, control, table)
-        await control.execute(ddl.analyze(plan.schema, table).sql)
+    work.notes += await constrain(work)
+    await advance_sequences(control, plan.schema, _id_columns(work))
     if work.run.command == "data":
         work.notes += [ObjectNote("view", view.source, None, "skipped", ONLY_DATA) for view in plan.views]
         return
@@ -168,26 +173,15 @@ async def finish(work: Work) -> None:
         work.notes.append(await work.builder.note(control, statement))
 
 
-async def _constrain(work: Work, control: Connection, statement: ddl.Statement) -> ObjectNote:
-    words = await work.builder.attempt(control, statement)
-    if words is not None:
-        return note(statement, "failed", words)
-    words = await validate_constraint(control, statement)
-    if words is None:
-        return note(statement, "created")
-    table = work.plan.table(statement.table or "")
-    keys = table.foreign_keys if table is not None else ()
-    key = next((k for k in keys if k.name == statement.name), None)
-    count = f"{key.orphans:,} rows have no parent; " if key is not None and key.orphans else ""
-    return note(statement, "created", f"kept NOT VALID, so that only new rows are held to it: {count}{words}")
-
-
-async def _advance(work: Work, control: Connection, table: TablePlan) -> None:
-    source = work.source.schema.table(table.source)
-    alias = source.rowid_alias if source is not None else None
-    column = next((c for c in table.columns if c.source == alias), table.identity)
-    if column is not None:
-        await advance_sequence(control, work.plan.schema, table.target, column.target, table.sequence)
+def _id_columns(work: Work) -> list[IdColumn]:
+    aliases = {source.name: source.rowid_alias for source in work.source.schema.tables}
+    found = []
+    for table in work.plan.tables:
+        alias = aliases.get(table.source)
+        column = next((c for c in table.columns if c.source == alias), table.identity)
+        if column is not None:
+            found.append(IdColumn(table.target, column.target, table.sequence))
+    return found
 
 
 async def _create_views(work: Work, control: Connection) -> list[ObjectNote]:
@@ -216,9 +210,10 @@ def column_notes(plan: Plan, objects: Iterable[ObjectRow], sources: Iterable[Col
     """Return the lines of defaults, identities and generated columns that came into being with their tables."""
     refused = {(o.source_table, o.name): o.detail for o in objects if o.kind == PLAIN}
     settled = {(n.kind, n.table, n.name) for n in plan.notes}
+    tables = {planned.source: planned for planned in plan.tables}
     notes = []
     for table, column, default, generated in sources:
-        planned = plan.table(table)
+        planned = tables.get(table)
         if planned is None or planned.existing:
             continue
         if default is not None and ("default", table, column) not in settled:
