@@ -11,10 +11,10 @@ from collections.abc import Sequence
 
 import typer
 
-from copier.cli import verbs
+from copier.cli import verbs, verbs_page, verbs_performance, verbs_rejects, verbs_roles, verbs_tune
 from copier.cli.app import app
 
-__all__ = ["app", "main", "verbs"]
+__all__ = ["app", "main", "verbs", "verbs_page", "verbs_performance", "verbs_rejects", "verbs_roles", "verbs_tune"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

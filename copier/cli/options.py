@@ -38,7 +38,7 @@ SAMPLE = _option(
     _SOURCE,
     "N",
 )
-DEEP = _option("deep", bool, "Run integrity_check on the source instead of quick_check: reads every index.", _SOURCE)
+DEEP = _option("deep", bool, "Run integrity_check, not quick_check, on source and backup: reads every index.", _SOURCE)
 
 POSTGRES = _option(
     "postgres", str,

@@ -13,6 +13,7 @@ from rich.text import Text
 from copier.plan.reasons import OWN_TO_SQLITE, is_decided, needs_person
 from copier.report import Report, TableReport
 from copier.units import count, duration, plural, printable, size
+from copier.verdict import headline, is_whole, next_step, wrote
 
 _STYLES = {"verified": "bold green", "attention": "bold yellow"}
 _LINES_SHOWN = 20
@@ -39,63 +40,6 @@ def render_report(
     _render_translated(report, console, verbose)
     _render_phases(report, console)
     _render_next(report, console, files)
-
-
-def headline(report: Report) -> str:
-    """Return the verdict in one sentence."""
-    problems = _problems(report)
-    match report.outcome:
-        case "verified":
-            return _success(report)
-        case "attention":
-            return f"Needs a person: {', '.join(problems) or 'see below'}."
-        case "mismatch":
-            tables = len({m.table for m in report.mismatches})
-            where = f"{_listed(report)} in {plural(tables, 'table')}" if tables else ", ".join(problems) or "see below"
-            return f"Source and target differ: {where}. Do not cut over."
-        case "refused":
-            failed = sum(not c["ok"] for c in report.checks)
-            what = f"{failed} of {plural(len(report.checks), 'check')} failed" if failed else "see below"
-            return f"Refused to start: {what}. Nothing was written."
-    return f"Failed: {printable(str((report.error or {}).get('message') or ', '.join(problems) or 'see below'))}"
-
-
-def _listed(report: Report) -> str:
-    n = len(report.mismatches)
-    return ("at least " if n >= 100 else "") + plural(n, "row")
-
-
-def _success(report: Report) -> str:
-    tables, rows = len(report.tables), sum(t.copied_rows for t in report.tables)
-    what = f"{plural(tables, 'table')}, {plural(rows, 'row')}"
-    levels = {t.verified for t in report.tables}
-    if report.command == "validate":
-        return f"Ready: {plural(len(report.checks), 'check')} passed."
-    if report.command == "schema":
-        made = sum(o.status in ("created", "translated") for o in report.objects)
-        return f"Schema done: {plural(tables, 'table')}, {plural(made, 'object')}."
-    if not tables:
-        return "Done: the source has no tables to copy."
-    if levels == {"content"}:
-        return f"Verified: {what}, every value compared."
-    if None not in levels:
-        return f"Verified: {what}, " + ("rows counted." if levels == {"count"} else "values compared or rows counted.")
-    return f"Copied: {what}. Not yet verified: sqlite2pg check compares every value."
-
-
-def _problems(report: Report) -> list[str]:
-    rejected = sum(t.rejected_rows for t in report.tables)
-    status = Counter(o.status for o in report.objects if needs_person(o))
-    failed = sum(not c["ok"] for c in report.checks)
-    short = sum(t.copied_rows + t.rejected_rows < t.source_rows for t in report.tables)
-    found = [
-        (rejected, plural(rejected, "row") + " rejected"),
-        (short, plural(short, "table") + " not copied whole"),
-        (status["failed"], plural(status["failed"], "object") + " refused by PostgreSQL"),
-        (status["skipped"], plural(status["skipped"], "object") + " not carried over"),
-        (failed, plural(failed, "check") + " failed"),
-    ]
-    return [words for n, words in found if n]
 
 
 def _render_error(report: Report, console: Console) -> None:
@@ -173,9 +117,9 @@ def _render_tables(report: Report, console: Console, limit: int) -> None:
     if not report.tables:
         return
     table = grid(console, "", "table", "rows>", "rejected>", "verified", "seconds>", "MB>")
-    rank = sorted(report.tables, key=lambda t: (_whole(t), -t.copied_rows))
+    rank = sorted(report.tables, key=lambda t: (is_whole(t), -t.copied_rows))
     for t in rank[:limit]:
-        table.add_row(*_table_row(t, console), style="" if _whole(t) else "yellow")
+        table.add_row(*_table_row(t, console), style="" if is_whole(t) else "yellow")
     _show(console, table)
     rest = rank[limit:]
     if rest:
@@ -184,10 +128,10 @@ def _render_tables(report: Report, console: Console, limit: int) -> None:
     for t in report.tables:
         for column, n in t.adjusted_values.items():
             say(console, f"  {t.source}.{column}: {plural(n, 'value')} changed as the plan says")
-
-
-def _whole(t: TableReport) -> bool:
-    return t.rejected_rows == 0 and t.copied_rows >= t.source_rows
+    fallback = sum(t.fallback_rows for t in report.tables)
+    if fallback and report.engine == "native":
+        rows = plural(fallback, "row")
+        say(console, f"  {rows} went through the portable engine: the same result, more slowly", "dim")
 
 
 def _table_row(t: TableReport, console: Console) -> list[Text]:
@@ -234,23 +178,11 @@ def _render_next(report: Report, console: Console, files: Sequence[tuple[str, st
     for what, value in named:
         for n, line in enumerate(str(value or "").splitlines()):
             say(console, f"{'' if n else what + ':':<9} {line.strip()}")
-    wrote = report.command in ("schema", "data", "full", "demo")
-    if step := _NEXT.get((report.outcome, wrote)):
+    if step := next_step(report):
         say(console, f"next:     {step}")
-    if report.run and wrote:
+    if report.run and wrote(report):
         server = f" --postgres '{target['dsn']}'" if target.get("embedded") and target.get("dsn") else ""
         say(console, f"undo:     sqlite2pg rollback --run {report.run}{server}")
-
-
-_NEXT = {
-    ("failed", True): "give the same command again: only what is missing is copied",
-    ("refused", True): "settle what failed, then give the same command again",
-    ("refused", False): "settle what failed, then give the same command again",
-    ("attention", True): "settle the problems above before the cutover; everything else is in place",
-    ("mismatch", True): "find out who changed the rows above; sqlite2pg check compares again",
-    ("mismatch", False): "find out who changed the rows above; sqlite2pg check compares again",
-}
-"""(outcome, does the command write) -> what to do."""
 
 
 def say(console: Console, text: str, style: str = "") -> None:

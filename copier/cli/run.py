@@ -14,6 +14,7 @@ import typer
 from copier.cli.session import Command, Session, open_session, tell_usage_error
 from copier.errors import CopierError, Interrupted, UsageError, root_cause
 from copier.events import Listener, Message
+from copier.sqlite.explain import broken_source
 
 T = TypeVar("T")
 
@@ -111,6 +112,8 @@ def _as_copier_error(error: BaseException, session: Session) -> CopierError:
         return error
     if isinstance(error, KeyboardInterrupt):
         return Interrupted("stopped by SIGINT", hint=session.command.stopped)
+    if (told := broken_source(error, session.settings.sqlite)) is not None:
+        return told
     where = f"; the log is {session.log_path}" if session.log_path else ""
     hint = f"this is a defect of sqlite2pg: --debug shows where it happened{where}"
     return _Internal(f"{type(error).__name__}: {error}", hint=hint)

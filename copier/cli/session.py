@@ -165,7 +165,7 @@ def open_session(command: Command, flags: dict[str, Any]) -> Session:
 
 
 _NOT_SETTINGS = {"config", "json", "plan_out", "force", "print", "to", "run", "dump", "no_dump", "discard_changes"}
-_NOT_SETTINGS |= {"messages", "directory"}
+_NOT_SETTINGS |= {"messages", "directory", "retry", "table", "database", "prefix"}
 
 
 def _checked(command: Command, settings: config.Settings) -> config.Settings:

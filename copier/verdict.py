@@ -1,0 +1,92 @@
+"""What a report comes to, in words: the verdict, and what to do next. The terminal and the page say the same."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from copier.plan.reasons import needs_person
+from copier.report import Report, TableReport
+from copier.units import plural, printable
+
+
+def headline(report: Report) -> str:
+    """Return the verdict in one sentence."""
+    problems = _problems(report)
+    match report.outcome:
+        case "verified":
+            return _success(report)
+        case "attention":
+            return f"Needs a person: {', '.join(problems) or 'see below'}."
+        case "mismatch":
+            tables = len({m.table for m in report.mismatches})
+            where = f"{_listed(report)} in {plural(tables, 'table')}" if tables else ", ".join(problems) or "see below"
+            return f"Source and target differ: {where}. Do not cut over."
+        case "refused":
+            failed = sum(not c["ok"] for c in report.checks)
+            what = f"{failed} of {plural(len(report.checks), 'check')} failed" if failed else "see below"
+            return f"Refused to start: {what}. Nothing was written."
+    return f"Failed: {printable(str((report.error or {}).get('message') or ', '.join(problems) or 'see below'))}"
+
+
+def _listed(report: Report) -> str:
+    n = len(report.mismatches)
+    return ("at least " if n >= 100 else "") + plural(n, "row")
+
+
+def _success(report: Report) -> str:
+    tables, rows = len(report.tables), sum(t.copied_rows for t in report.tables)
+    what = f"{plural(tables, 'table')}, {plural(rows, 'row')}"
+    levels = {t.verified for t in report.tables}
+    if report.command == "validate":
+        return f"Ready: {plural(len(report.checks), 'check')} passed."
+    if report.command == "schema":
+        made = sum(o.status in ("created", "translated") for o in report.objects)
+        return f"Schema done: {plural(tables, 'table')}, {plural(made, 'object')}."
+    if not tables:
+        return "Done: the source has no tables to copy."
+    if levels == {"content"}:
+        return f"Verified: {what}, every value compared."
+    if None not in levels:
+        return f"Verified: {what}, " + ("rows counted." if levels == {"count"} else "values compared or rows counted.")
+    return f"Copied: {what}. Not yet verified: sqlite2pg check compares every value."
+
+
+def _problems(report: Report) -> list[str]:
+    rejected = sum(t.rejected_rows for t in report.tables)
+    status = Counter(o.status for o in report.objects if needs_person(o))
+    failed = sum(not c["ok"] for c in report.checks)
+    short = sum(t.copied_rows + t.rejected_rows < t.source_rows for t in report.tables)
+    found = [
+        (rejected, plural(rejected, "row") + " rejected"),
+        (short, plural(short, "table") + " not copied whole"),
+        (status["failed"], plural(status["failed"], "object") + " refused by PostgreSQL"),
+        (status["skipped"], plural(status["skipped"], "object") + " not carried over"),
+        (failed, plural(failed, "check") + " failed"),
+    ]
+    return [words for n, words in found if n]
+
+
+def is_whole(t: TableReport) -> bool:
+    """Whether every row of a table is in the target, and none was rejected."""
+    return t.rejected_rows == 0 and t.copied_rows >= t.source_rows
+
+
+def wrote(report: Report) -> bool:
+    """Whether the verb is one that writes to the target."""
+    return report.command in ("schema", "data", "full", "demo")
+
+
+def next_step(report: Report) -> str:
+    """Return what to do now; empty where nothing is left to do."""
+    return _NEXT.get((report.outcome, wrote(report)), "")
+
+
+_NEXT = {
+    ("failed", True): "give the same command again: only what is missing is copied",
+    ("refused", True): "settle what failed, then give the same command again",
+    ("refused", False): "settle what failed, then give the same command again",
+    ("attention", True): "settle these problems before the cutover; everything else is in place",
+    ("mismatch", True): "find out who changed these rows; sqlite2pg check compares again",
+    ("mismatch", False): "find out who changed these rows; sqlite2pg check compares again",
+}
+"""(outcome, does the command write) -> what to do."""
