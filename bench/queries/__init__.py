@@ -1,0 +1,1 @@
+"""The application's queries, asked of SQLite and of the PostgreSQL database it was moved into."""
