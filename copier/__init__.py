@@ -5,8 +5,9 @@
     report = await migrate(Settings(sqlite=Path("app.db"), postgres="postgresql://.."))
 
 The verbs of the command line as coroutines: `inspect`, `validate`, `backup`, `schema`, `data`, `migrate` (the command's
-`full`), `verify` (its `check`), `status`, `rollback`. Each takes `Settings` and a listener for typed events, prints
-nothing, and raises `CopierError`. Importing this package loads none of the machinery until a verb is used.
+`full`), `verify` (its `check`), `status`, `rollback`, `retry_rejects`, and `list_rejects`, a generator. They take
+`Settings`, most a listener for typed events, print nothing, and raise `CopierError`. Importing this package loads none
+of the machinery until a verb is used.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from copier.config import Settings
     from copier.errors import CopierError
     from copier.events import Event, Listener
-    from copier.migration import backup, data, inspect, rollback, schema, status, validate
+    from copier.migration import backup, data, inspect, list_rejects, retry_rejects, rollback, schema, status, validate
     from copier.migration import check as verify
     from copier.migration import full as migrate
     from copier.report import Report
@@ -31,7 +32,9 @@ __all__ = [
     "backup",
     "data",
     "inspect",
+    "list_rejects",
     "migrate",
+    "retry_rejects",
     "rollback",
     "schema",
     "status",

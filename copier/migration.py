@@ -11,14 +11,18 @@ from copier.config import Settings
 from copier.errors import CopierError, UsageError
 from copier.events import Listener, Message, ignore
 from copier.plan.model import Plan
+from copier.plan.retry import with_target_types
 from copier.plan.script import script
 from copier.postgres.catalog import read_target
+from copier.postgres.cutoff import run_until_cancelled
 from copier.report import Report, TableReport
 from copier.run.outcome import add_rejects, describe, judge
 from copier.run.phases import Migration, back_up
 from copier.run.preflight import preflight
 from copier.run.progress import Progress
 from copier.run.proof import Proof, run_facts
+from copier.run.rejects import Reject, list_rejects
+from copier.run.retry import retry_rejects
 from copier.run.rollback import RollbackResult, rollback
 from copier.run.session import existing_tables, make_plan, open_source, open_target, profile, with_plan_schema
 from copier.run.status import RunStatus, status
@@ -27,6 +31,7 @@ from copier.sqlite.chatdb import make_chat_database
 
 __all__ = [
     "BackupResult",
+    "Reject",
     "RollbackResult",
     "RunStatus",
     "backup",
@@ -35,6 +40,8 @@ __all__ = [
     "demo",
     "full",
     "inspect",
+    "list_rejects",
+    "retry_rejects",
     "rollback",
     "schema",
     "schema_script",
@@ -54,8 +61,11 @@ async def inspect(settings: Settings, listener: Listener = ignore) -> Assessment
 
 async def validate(settings: Settings, listener: Listener = ignore) -> Report:
     """Check both sides. The report's outcome is `verified`, or `refused` with the first check that failed."""
-    settings = with_plan_schema(settings)
     progress = Progress(Report(command="validate"), listener)
+    return await run_until_cancelled(_validate(with_plan_schema(settings), progress))
+
+
+async def _validate(settings: Settings, progress: Progress) -> Report:
     async with open_source(settings, readers=1) as source, open_target(settings) as target:
         describe(progress.report, settings, source, target)
         try:
@@ -106,20 +116,24 @@ async def check(settings: Settings, listener: Listener = ignore) -> Report:
     """Compare the target with the source as it is now."""
     progress = Progress(Report(command="check"), listener)
     with progress.errors():
-        return await _check(with_plan_schema(settings), progress)
+        return await run_until_cancelled(_check(with_plan_schema(settings), progress))
 
 
 async def _check(settings: Settings, progress: Progress) -> Report:
     async with open_source(settings) as source, open_target(settings, allow_embedded=True) as target:
         describe(progress.report, settings, source, target)
+        if source.engine_note is not None:
+            progress.say(source.engine_note)
         control, ledger = target.control, target.ledger
-        run = await ledger.latest_data(control, settings.schema) if await ledger.exists(control) else None
+        run = await ledger.latest_data(control, settings.schema) if await ledger.upgrade(control) else None
         states = await ledger.table_states(control, run.id) if run else {}
         created = {row["target"] for row in states.values() if not row["existing"]}
-        found = existing_tables(await read_target(control, settings.schema), created)
+        there = await read_target(control, settings.schema)
+        found = existing_tables(there, created)
         recorded = await ledger.plan_text(control, run.id) if run else None
         profiles = {} if recorded or settings.plan else await profile(source, settings, progress)
         plan = make_plan(source, profiles, settings, found, recorded=recorded)
+        plan = with_target_types(plan, existing_tables(there, ()))
         plan = _only_present(plan, progress, {*found, *created})
         progress.report.run = run.id if run else None
         facts = await run_facts(control, ledger, run.id if run else None)

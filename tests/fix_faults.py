@@ -16,6 +16,7 @@ import asyncpg
 import pytest
 from fix_migrate import sha256
 from fix_postgres import SETTINGS, Servers, apart, find_installation, reachable_directory
+from fix_tally import TALLY
 
 from copier import migration
 from copier.config import Settings
@@ -110,10 +111,12 @@ async def assert_identical(case: Case, dsn: str) -> None:
         assert not extra, f"{name}: {extra.total()} rows too many"
     assert await read_structure(dsn) == case.structure
     assert sha256(case.path) == case.sha256
+    TALLY.compared += 1
 
 
 async def run(case: Case, dsn: str, listener: Listener = ignore, **more: Any) -> Report:
     """Run `full`; a hang fails."""
+    TALLY.runs += 1
     async with asyncio.timeout(HANG_S):
         return await migration.full(case.settings(dsn, **more), listener)
 
@@ -141,6 +144,7 @@ def assert_clear(error: CopierError) -> None:
 async def end_exact(case: Case, dsn: str, failed: CopierError | None, **more: Any) -> None:
     """After a run that failed, the same command again ends verified; after one that did not, all is there already."""
     if failed is not None:
+        TALLY.resumed += 1
         again = await try_run(case, dsn, **more)
         if again is not None:
             # The run had ended when its last answer got lost.

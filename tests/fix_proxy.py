@@ -20,7 +20,7 @@ What = Literal["pass", "cut", "cut answer", "hold answer"]
 has answered; forward it, and keep the answer until the proxy is told to go on."""
 
 PIECE_BYTES = 1 << 14
-QUERY, PARSE = ord("Q"), ord("P")
+QUERY, PARSE, COPY_DATA = ord("Q"), ord("P"), ord("d")
 CLAIM = b"WITH mine AS"
 """How the statement begins that records a chunk."""
 
@@ -35,6 +35,8 @@ class Link:
     """The startup message, which has no type, is behind."""
     claimed: bool = False
     """The transaction under way has claimed a chunk."""
+    copying: bool = False
+    """For the use of whoever decides."""
     answer: What = "pass"
 
     def cut(self) -> None:
@@ -62,13 +64,15 @@ class Proxy:
     open: bool = True
     """Whether new connections are taken; those that are not are reset."""
     bytes_per_s: int = 0
-    """0: as fast as it goes."""
+    """Of all connections together, in both directions; 0: as fast as it goes."""
     passed_bytes: int = 0
     cuts: int = 0
     links: set[Link] = field(default_factory=set)
     port: int = 0
     held: asyncio.Event = field(default_factory=asyncio.Event)
     """An answer is being held."""
+    _free_s: float = 0.0
+    """When the line is free again, in the loop's time."""
     _going: asyncio.Event = field(default_factory=asyncio.Event)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -123,6 +127,7 @@ class Proxy:
         ]
         try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+            await self._going.wait()  # a network that stands still does not carry the end of a connection either
         finally:
             self.links.discard(link)
             link.cut()
@@ -165,7 +170,9 @@ class Proxy:
     async def _forward(self, link: Link, to: asyncio.StreamWriter, data: bytes) -> bool:
         await self._going.wait()
         if self.bytes_per_s:
-            await asyncio.sleep(len(data) / self.bytes_per_s)
+            loop = asyncio.get_running_loop()
+            self._free_s = max(self._free_s, loop.time()) + len(data) / self.bytes_per_s
+            await asyncio.sleep(self._free_s - loop.time())
         limit = self.cut_after_bytes
         if limit is not None and self.passed_bytes + len(data) >= limit:
             self.cut_after_bytes = None
@@ -184,9 +191,11 @@ class Proxy:
         self._going.set()
         for link in list(self.links):
             link.cut()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=10)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
 
 
 def _message(buffer: bytearray, typed: bool) -> bytes | None:

@@ -132,12 +132,17 @@ class TestErrors:
 
 class TestResume:
     def test_every_test_it_names_exists(self) -> None:
-        named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", text("resume.md"))
+        named = re.findall(r"`((?:faults/)?test_\w+\.py)::(test_\w+)`", text("resume.md"))
         assert len(named) >= 10
         for file, function in named:
             tree = ast.parse((ROOT / "tests" / file).read_text(encoding="utf-8"))
             functions = {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)}
             assert function in functions, f"{file}::{function}"
+
+    def test_every_step_is_attacked(self) -> None:
+        steps = re.split(r"^\*\*\d+\. ", section(text("resume.md"), "The steps"), flags=re.M)[1:]
+        assert len(steps) >= 11
+        assert [step.partition(".")[0] for step in steps if "*Attacked by*" not in step] == []
 
     def test_every_table_of_the_ledger_is_explained(self) -> None:
         rows = [row[0].strip("`") for row in table_rows(text("resume.md"))]

@@ -1,50 +1,73 @@
-"""Call N to the server fails, for N = 1, 2, 3, ... until a run needs fewer calls: it leaves before or after."""
+"""Call N at each I/O boundary fails, for N = 1, 2, 3, ... until a run needs fewer calls: it leaves before or after.
+
+CI takes the first call, the last and one between at every boundary; `make test-faults` takes every call. A boundary
+that a run never crosses fails the suite, and so does one that the copier uses and this file does not know.
+"""
 
 from __future__ import annotations
 
+import ast
+import inspect
+import random
+import sqlite3
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+import aiosqlite
 import asyncpg
 import pytest
-from fix_faults import WHOLE, Case, end_exact, try_run
+from fix_faults import WHOLE, Case, assert_clear, end_exact, read_source, run, sha256, try_run
 from fix_postgres import Servers
+from fix_tally import TALLY
 
-from copier.errors import SchemaFailed
+import copier
+from copier.errors import CopierError, SchemaFailed
+from copier.sqlite.header import RawFile
 
-METHODS = ("execute", "executemany", "fetch", "fetchrow", "fetchval", "copy_to_table", "copy_from_query")
-"""Every way the copier talks to the server; BEGIN, COMMIT and ROLLBACK come through `execute`."""
-
-STRIDE = {"lost before": 13, "lost after": 15, "refused": 17}
+QUERIES = ("execute", "executemany", "fetch", "fetchrow", "fetchval")
+METHODS = (*QUERIES, "copy_to_table", "copy_from_query", "copy_records_to_table", "reset")
+"""Every way the copier talks to the server on a connection it has."""
+CONTROL = ("BEGIN", "COMMIT", "ROLLBACK")
+"""Come through `execute`, and are boundaries of their own."""
+TARGET = (*METHODS, *CONTROL, "connect")
+SOURCE = ("sqlite open", "sqlite call", "file header", "file fingerprint")
+RARE = ("ROLLBACK",)
+"""Only crossed when something else has failed."""
+KINDS = ("lost before", "lost after", "refused")
 
 
 @dataclass
 class Fault:
-    """Counts calls to asyncpg's connections and makes one of them fail."""
+    """Counts the calls at every boundary and makes call `number` at one of them fail."""
 
-    number: int
-    kind: str
-    calls: int = 0
-    hit: list[str] = field(default_factory=list)
-    inside: int = 0
+    boundary: str = ""
+    number: int = 0
+    kind: str = "lost before"
+    calls: Counter[str] = field(default_factory=Counter)
+    hit: bool = False
 
-    @property
-    def due(self) -> bool:
-        self.calls += 1
-        return self.calls == self.number
+    def due(self, boundary: str) -> bool:
+        self.calls[boundary] += 1
+        due = boundary == self.boundary and self.calls[boundary] == self.number
+        self.hit = self.hit or due
+        return due
+
+
+def boundary_of(method: str, args: tuple[Any, ...]) -> str:
+    word = str(args[0]).split()[0].upper().rstrip(";") if method == "execute" and args else ""
+    return word if word in CONTROL else method
 
 
 def _failing(method: str, fault: Fault, plain: Any) -> Any:
     async def call(self: asyncpg.Connection, *args: Any, **more: Any) -> Any:
-        if not fault.due:
+        if not fault.due(boundary_of(method, args)):
             return await plain(self, *args, **more)
-        text = str(args[0]).split()[0].upper() if method == "execute" and args else method
-        fault.hit.append(text if text in ("BEGIN;", "COMMIT;") else method)
         if fault.kind == "refused":
-            if text == "COMMIT;":  # what the server refuses to commit it has rolled back
+            if fault.boundary == "COMMIT":  # what the server refuses to commit it has rolled back
                 await plain(self, "ROLLBACK;")
             raise asyncpg.exceptions.OutOfMemoryError("out of memory")
         if fault.kind == "lost after":
@@ -55,45 +78,202 @@ def _failing(method: str, fault: Fault, plain: Any) -> Any:
     return call
 
 
+def _failing_connect(fault: Fault, plain: Any) -> Any:
+    async def connect(*args: Any, **more: Any) -> asyncpg.Connection:
+        if not fault.due("connect"):
+            return await plain(*args, **more)
+        if fault.kind == "refused":
+            raise asyncpg.TooManyConnectionsError("sorry, too many clients already")
+        if fault.kind == "lost after":
+            (await plain(*args, **more)).terminate()
+        raise ConnectionResetError(104, "Connection reset by peer")
+
+    return connect
+
+
+def sqlite_error() -> sqlite3.OperationalError:
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorname, error.sqlite_errorcode = "SQLITE_IOERR_READ", sqlite3.SQLITE_IOERR_READ  # type: ignore[attr-defined]
+    return error
+
+
+def _failing_source(boundary: str, fault: Fault, plain: Any) -> Any:
+    def call(self: Any, *args: Any, **more: Any) -> Any:
+        closing = boundary == "sqlite call" and args and getattr(args[0], "__name__", "") in ("close", "interrupt")
+        if not closing and fault.due(boundary):
+            raise sqlite_error() if boundary.startswith("sqlite") else OSError(5, "Input/output error")
+        return plain(self, *args, **more)
+
+    return call
+
+
+def _failing_open(fault: Fault, plain: Any) -> Any:
+    def connect(*args: Any, **more: Any) -> sqlite3.Connection:
+        if fault.due("sqlite open"):
+            raise sqlite_error()
+        return plain(*args, **more)
+
+    return connect
+
+
 @contextmanager
 def failing(fault: Fault) -> Iterator[Fault]:
     with pytest.MonkeyPatch.context() as patch:
         for method in METHODS:
-            plain = getattr(asyncpg.Connection, method)
-            patch.setattr(asyncpg.Connection, method, _failing(method, fault, plain))
+            patch.setattr(asyncpg.Connection, method, _failing(method, fault, getattr(asyncpg.Connection, method)))
+        patch.setattr(asyncpg, "connect", _failing_connect(fault, asyncpg.connect))
+        for owner, name, boundary in (
+            (aiosqlite.Connection, "_execute", "sqlite call"),
+            (RawFile, "header", "file header"),
+            (RawFile, "fingerprint", "file fingerprint"),
+        ):
+            patch.setattr(owner, name, _failing_source(boundary, fault, getattr(owner, name)))
+        patch.setattr(sqlite3, "connect", _failing_open(fault, sqlite3.connect))
         yield fault
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(3600)
-@pytest.mark.parametrize("kind", list(STRIDE))
-async def test_the_nth_call_fails(small: Case, pg_servers: Servers, kind: str) -> None:
-    hits: Counter[str] = Counter()
-    number, survived = 1, 0
-    while True:
-        async with pg_servers.database("wheel18") as name:
-            dsn = pg_servers.get("wheel18").dsn(name)
-            with failing(Fault(number, kind)) as fault:
-                error = await _run(small, dsn, fault)
-            if not fault.hit:
-                break
-            hits.update(fault.hit)
-            await end_exact(small, dsn, error)
-            survived += 1
-        number += 1 if WHOLE else STRIDE[kind]
-    print(f"{kind}: {survived} faults in up to {number} calls: {dict(hits)}")
-    assert survived >= 10
-    if WHOLE:
-        missed = {*METHODS, "BEGIN;", "COMMIT;"} - {*hits}
-        assert not missed, f"never failed: {missed}"
-
-
-async def _run(case: Case, dsn: str, fault: Fault) -> Any:
+async def try_with(case: Case, dsn: str, fault: Fault) -> CopierError | None:
     try:
-        return await try_run(case, dsn)
+        with failing(fault):
+            return await try_run(case, dsn)
     except BaseException as error:
-        error.add_note(f"fault: call {fault.number}, {fault.kind}: {fault.hit}")
+        error.add_note(f"fault: call {fault.number} of {fault.boundary}, {fault.kind}")
         raise
+
+
+Database = Callable[[], Any]
+
+
+@pytest.fixture
+def new_database(pg_servers: Servers) -> Database:
+    """Return `new_database()`: a context manager that gives the DSN of a fresh one."""
+    pg_servers.need("wheel18")
+
+    @asynccontextmanager
+    async def make() -> AsyncIterator[str]:
+        async with pg_servers.database("wheel18") as name:
+            yield pg_servers.get("wheel18").dsn(name)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def calls_of_a_run() -> dict[str, int]:
+    """Filled by the first test that counts: boundary -> calls of an undisturbed run."""
+    return {}
+
+
+async def count_calls(case: Case, new_database: Database, known: dict[str, int]) -> Mapping[str, int]:
+    if not known:
+        async with new_database() as dsn:
+            fault = Fault()
+            assert await try_with(case, dsn, fault) is None
+        known.update(fault.calls)
+    return known
+
+
+def chosen(calls: int, boundary: str) -> list[tuple[int, str]]:
+    """Which calls fail how. In the short form each of three calls in one way, all three ways being used."""
+    kinds = KINDS if boundary in TARGET else KINDS[:1]
+    if WHOLE:
+        return [(number, kind) for number in range(1, calls + 1) for kind in kinds]
+    draw = random.Random(boundary)
+    numbers = sorted({1, draw.randint(1, calls), calls}) if calls > 3 else list(range(1, calls + 1))
+    start = draw.randrange(3)
+    return [(number, kinds[(start + i) % len(kinds)]) for i, number in enumerate(numbers)]
+
+
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("boundary", [b for b in (*TARGET, *SOURCE) if b not in RARE])
+async def test_the_nth_call_fails(
+    small: Case, new_database: Database, calls_of_a_run: dict[str, int], boundary: str
+) -> None:
+    calls = (await count_calls(small, new_database, calls_of_a_run)).get(boundary, 0)
+    assert calls, f"a run never crosses the boundary {boundary}"
+    hits = 0
+    for number, kind in chosen(calls, boundary):
+        async with new_database() as dsn:
+            fault = Fault(boundary, number, kind)
+            error = await try_with(small, dsn, fault)
+            hits += fault.hit
+            if fault.hit:
+                TALLY.faults[boundary] += 1
+            await end_exact(small, dsn, error)
+    assert hits >= min(3, calls) - (calls > 3), "the number of calls varies a little"
+
+
+def test_every_boundary_the_copier_crosses_is_one_of_these() -> None:
+    """A new way to talk to the server is added above, or this fails."""
+    ways = {name for name, one in inspect.getmembers(asyncpg.Connection, inspect.iscoroutinefunction)}
+    used = set()
+    for path in Path(copier.__file__).parent.rglob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        if "asyncpg" in path.read_text(encoding="utf-8"):
+            used |= {
+                n.func.attr for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute)
+            }
+    public = {name for name in ways if not name.startswith("_")}
+    harmless = {"close"}
+    assert (used & public) - harmless <= set(METHODS), "fail these too"
+
+
+REJECTING = """
+CREATE TABLE note (id INTEGER PRIMARY KEY, body TEXT NOT NULL);
+"""
+
+
+def rejecting_case(path: Path) -> Case:
+    """4,000 rows; every 200th holds a NUL, which PostgreSQL's text cannot."""
+    with sqlite3.connect(path) as db:
+        db.executescript(REJECTING)
+        rows = [(i, f"a\0{i}" if i % 200 == 0 else f"note {i}") for i in range(4000)]
+        db.executemany("INSERT INTO note VALUES (?, ?)", rows)
+    db.close()
+    return Case(path, read_source(path), sha256(path), ())
+
+
+async def assert_each_row_once(case: Case, dsn: str) -> None:
+    connection = await asyncpg.connect(dsn)
+    try:
+        kept = Counter(map(tuple, await connection.fetch("SELECT id, body FROM note")))
+        rejected = [r[0] for r in await connection.fetch("SELECT (key->>0)::int FROM sqlite2pg.reject ORDER BY 1")]
+    finally:
+        await connection.close()
+    assert rejected == [i for i in range(4000) if i % 200 == 0]
+    assert kept == Counter({row: n for row, n in case.rows["note"].items() if "\0" not in row[1]})
+
+
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("boundary", ["executemany", "copy_to_table", "COMMIT"])
+async def test_rejected_rows_are_in_the_reject_table_once(
+    tmp_path: Path, new_database: Database, boundary: str
+) -> None:
+    """Whatever call at the boundary fails, a row is in its table exactly once or in the reject table exactly once."""
+    case = rejecting_case(tmp_path / "app.db")
+    number, more = 1, True
+    while more:
+        for kind in KINDS if WHOLE else (KINDS[number % 3],):
+            async with new_database() as dsn:
+                fault = Fault(boundary, number, kind)
+                with failing(fault):
+                    ended = await attention(run(case, dsn))
+                if not ended:
+                    await attention(run(case, dsn))
+                await assert_each_row_once(case, dsn)
+            more = fault.hit
+            TALLY.faults[boundary] += fault.hit
+        number += 1 if WHOLE or number < 3 else 5
+    assert number >= 3
+
+
+async def attention(work: Awaitable[Any]) -> bool:
+    try:
+        report = await work
+    except CopierError as error:
+        assert_clear(error)
+        return False
+    assert report.outcome == "attention"
+    return True
 
 
 async def test_the_end_of_a_run_whose_answer_is_lost_is_settled(
@@ -105,7 +285,7 @@ async def test_the_end_of_a_run_whose_answer_is_lost_is_settled(
     async def execute(self: asyncpg.Connection, query: str, *args: Any, **more: Any) -> str:
         nonlocal lost
         done = await plain(self, query, *args, **more)
-        if "end_xid" in query and "UPDATE" in query and not lost:
+        if "SET outcome" in query and not lost:
             lost += 1
             self.terminate()
             raise asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")
@@ -124,7 +304,7 @@ async def test_an_object_is_not_given_up_because_the_disk_was_full(
     plain = asyncpg.Connection.execute
 
     async def execute(self: asyncpg.Connection, query: str, *args: Any, **more: Any) -> str:
-        if query.startswith("CREATE INDEX") and "note_author" in query:
+        if "CREATE INDEX" in query and "note_author" in query:
             raise asyncpg.exceptions.DiskFullError("could not extend file: No space left on device")
         return await plain(self, query, *args, **more)
 

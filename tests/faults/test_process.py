@@ -1,10 +1,9 @@
-"""The copier is stopped or killed at the moment of each of its own log lines; its disk is full; its source changes."""
+"""The copier's own disk is full; its source is changed by force. Signals are in test_kills.py."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import random
 import resource
 import shutil
 import signal
@@ -16,11 +15,9 @@ from pathlib import Path
 
 import pytest
 from fix_faults import (
-    WHOLE,
     Case,
     assert_clear,
     assert_identical,
-    end_exact,
     make_source,
     read_source,
     read_target,
@@ -28,63 +25,16 @@ from fix_faults import (
     try_run,
 )
 from fix_migrate import sha256
-from fix_postgres import Servers
 
 from copier import migration
 from copier.config import Settings
 from copier.errors import CopierError
 from copier.events import Event, TableProgress
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGKILL)
-EVERY = 1 if WHOLE else 8
-"""Every how many-th line of the log gets a signal."""
-
 
 def command(case: Case, *more: str) -> list[str]:
     words = [sys.executable, "-m", "copier", "full", "--sqlite", str(case.path), "--no-backup", "--progress", "json"]
     return [*words, "--jobs", "2", "--chunk-bytes", str(64 << 10), "--script", "none", *more]
-
-
-async def signalled(case: Case, dsn: str, line: int, number: signal.Signals) -> tuple[int, int, str]:
-    """Send a signal at the n-th line the copier writes; return its exit code, its lines, and what it said."""
-    process = await asyncio.create_subprocess_exec(
-        *command(case, "--log-file", "none"),
-        env={**os.environ, "DATABASE_URL": dsn},
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    assert process.stderr is not None
-    lines: list[str] = []
-    async for raw in process.stderr:
-        lines.append(raw.decode())
-        if len(lines) == line:
-            process.send_signal(number)
-    return await process.wait(), len(lines), "".join(lines)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(3600)
-async def test_signals_at_every_phase(small: Case, pg_servers: Servers) -> None:
-    draw = random.Random(3)
-    line, stopped = 1, 0
-    while True:
-        for number in SIGNALS if WHOLE else [SIGNALS[(line // EVERY) % 3]]:
-            async with pg_servers.database("wheel18") as name:
-                dsn = pg_servers.get("wheel18").dsn(name)
-                code, lines, said = await signalled(small, dsn, line, number)
-                assert "Traceback" not in said, said
-                assert code in ((-9, 0) if number == signal.SIGKILL else (1, 0, -number)), said
-                if code == 1:
-                    assert f"stopped by {number.name}" in said
-                    assert "run the same command again" in said.lower() or "same command" in said, said
-                stopped += code != 0
-                failed = CopierError("stopped", hint="again") if code else None
-                await end_exact(small, dsn, failed)
-        if line > lines:
-            break
-        line += draw.randint(1, 2 * EVERY - 1) if EVERY > 1 else 1
-    print(f"{stopped} runs were stopped")
-    assert stopped >= (100 if WHOLE else 4)
 
 
 @pytest.mark.parametrize("option", ["--log-file", "--report", "--script"])

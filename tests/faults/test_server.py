@@ -9,15 +9,20 @@ import random
 import signal
 import subprocess
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from pathlib import Path
 
 import asyncpg
 import pytest
 from fix_faults import WHOLE, Case, assert_identical, end_exact, run, try_run, wait_for_server
-from fix_postgres import SETTINGS, find_installation, reachable_directory
+from fix_postgres import SETTINGS, apart, find_installation, reachable_directory
+from fix_proxy import COPY_DATA, Link, Proxy, What, let_pass, proxy_to
+from fix_tally import TALLY
 
-from copier.events import Event, TableProgress
+from copier.errors import CopierError
+from copier.events import Event, PhaseStarted, TableProgress
 from copier.postgres.binaries import run as run_program
+from copier.postgres.connect import Retry
 from copier.postgres.embedded import EmbeddedServer, start
 
 TIMES = 12 if WHOLE else 3
@@ -112,6 +117,119 @@ def control(server: EmbeddedServer, *words: str) -> None:
     run_program(program, server.account, directory=server.data_dir)
 
 
+class InCopy:
+    """Stops everything at the n-th COPY's first data, so that a backend surely stands inside it."""
+
+    def __init__(self, proxy: Proxy, number: int) -> None:
+        self._proxy = proxy
+        self._left = number
+
+    def __call__(self, link: Link, kind: int, body: bytes) -> What:
+        if kind == COPY_DATA and not link.copying:
+            self._left -= 1
+            if self._left == 0:
+                self._proxy.stall()
+                self._proxy.held.set()
+        link.copying = kind == COPY_DATA
+        return "pass"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("end", ["kill -9", "pg_terminate_backend", "pg_cancel_backend"])
+async def test_the_backend_of_a_copy_under_way(
+    small: Case, crash_server: EmbeddedServer, crash_dsn: str, end: str
+) -> None:
+    """Its chunk is lost and nothing else; kill -9 takes every other session and the shared memory with it."""
+    for number in range(1, (TIMES if WHOLE or end == "kill -9" else 1) + 1):
+        async with proxy_to(crash_server, "crash") as proxy:
+            proxy.decide = InCopy(proxy, number)
+            task = asyncio.create_task(try_run(small, proxy.dsn))
+            await proxy.held.wait()
+            pids = await copying_backends(crash_dsn)
+            assert pids, "a backend stands in COPY"
+            if end == "kill -9":
+                os.kill(pids[0], signal.SIGKILL)
+            else:
+                await ask(crash_dsn, f"SELECT {end}({pids[0]})")
+            proxy.decide = let_pass
+            proxy.go_on()
+            error = await task
+        TALLY.faults[f"{end} in COPY"] += 1
+        await wait_for_server(crash_dsn)
+        await end_exact(small, crash_dsn, error)
+        await clean(crash_dsn)
+
+
+async def ask(dsn: str, query: str) -> list[asyncpg.Record]:
+    connection = await asyncpg.connect(dsn)
+    try:
+        return await connection.fetch(query)
+    finally:
+        await connection.close()
+
+
+async def copying_backends(dsn: str) -> list[int]:
+    return [row[0] for row in await ask(dsn, "SELECT pid FROM pg_stat_progress_copy WHERE command = 'COPY FROM'")]
+
+
+@pytest.fixture
+def lazy_server() -> Iterator[EmbeddedServer]:
+    """One that writes its log when somebody waits for it, and else hardly ever: a crash loses whole chunks."""
+    installation = find_installation("wheel18")
+    assert installation is not None, "install the test extra"
+    lazy = {"wal_writer_delay": "10s", "wal_writer_flush_after": "1GB", "synchronous_commit": "off"}
+    with reachable_directory() as base:
+        server = apart(lambda: start(base / "lazy", tcp=False, settings=SETTINGS | lazy, installation=installation))
+        try:
+            yield server
+        finally:
+            apart(server.stop)
+
+
+async def test_chunks_that_were_committed_and_lost_are_copied_again(small: Case, lazy_server: EmbeddedServer) -> None:
+    """What the crash took is missing from the ledger too: that is all a resume needs to know."""
+    dsn = await lazy_server.ensure_database("lazy")
+    lost = 0
+    for chunks in range(1, TIMES + 2):
+        async with proxy_to(lazy_server, "lazy") as proxy:
+            # The last chunk's data stands still: no table is finished meanwhile, no commit waits for the disk.
+            proxy.decide = InCopy(proxy, chunks + 1)
+            task = asyncio.create_task(try_run(small, proxy.dsn))
+            await proxy.held.wait()
+            before = await chunk_rows(dsn)
+            await asyncio.to_thread(control, lazy_server, "-m", "immediate", "stop")
+            await asyncio.to_thread(control, lazy_server, "start")
+            await wait_for_server(dsn)
+            after = await chunk_rows(dsn)
+            proxy.decide = let_pass
+            proxy.go_on()
+            error = await task
+        assert after <= before
+        lost += len(before - after)
+        await end_exact(small, dsn, error)
+        await clean(dsn)
+    print(f"{lost} committed chunks were lost in {TIMES + 1} crashes, and copied again")
+    TALLY.faults["committed chunk lost in a crash"] += lost
+    assert lost, "else this proves nothing"
+
+
+async def chunk_rows(dsn: str) -> set[tuple[str, str]]:
+    if not (await ask(dsn, "SELECT to_regclass('sqlite2pg.chunk') IS NOT NULL"))[0][0]:
+        return set()
+    return {tuple(row) for row in await ask(dsn, "SELECT source, rank::text FROM sqlite2pg.chunk")}
+
+
+async def test_what_was_said_to_be_done_survives_a_crash(small: Case, lazy_server: EmbeddedServer) -> None:
+    """Also where the server, the database or the role commits asynchronously: the end of a run waits for the disk."""
+    dsn = await lazy_server.ensure_database("lazy")
+    assert await try_run(small, dsn) is None
+    await asyncio.to_thread(control, lazy_server, "-m", "immediate", "stop")
+    await asyncio.to_thread(control, lazy_server, "start")
+    await wait_for_server(dsn)
+    await assert_identical(small, dsn)
+    assert [tuple(row) for row in await ask(dsn, "SELECT outcome FROM sqlite2pg.run")] == [("verified",)]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("between", [False, True], ids=["during the run", "between runs"])
 async def test_an_immediate_stop_and_a_start(
@@ -147,15 +265,97 @@ SHORT = {
 }
 
 
-async def test_timeouts_of_the_role_do_not_matter(small: Case, pg_dsn: str, pg: asyncpg.Connection) -> None:
+@pytest.mark.parametrize("of", ["role", "database", "role in the database"])
+async def test_timeouts_of_others_do_not_matter(small: Case, pg_dsn: str, pg: asyncpg.Connection, of: str) -> None:
+    name = await pg.fetchval("SELECT quote_ident(current_database())")
+    whose = {
+        "role": "ROLE hasty",
+        "database": f"DATABASE {name}",
+        "role in the database": f"ROLE hasty IN DATABASE {name}",
+    }
     await pg.execute("CREATE ROLE hasty LOGIN SUPERUSER")
     try:
         for setting, value in SHORT.items():
-            await pg.execute(f"ALTER ROLE hasty SET {setting} = '{value}'")
+            await pg.execute(f"ALTER {whose[of]} SET {setting} = '{value}'")
         assert await try_run(small, pg_dsn.replace("postgres@", "hasty@")) is None
+        for setting in SHORT:
+            await pg.execute(f"ALTER {whose[of]} RESET {setting}")
         await assert_identical(small, pg_dsn)
     finally:
         await pg.execute("DROP OWNED BY hasty CASCADE; DROP ROLE hasty")
+
+
+@pytest.fixture
+def narrow_server() -> Iterator[EmbeddedServer]:
+    """A server with eight connection slots, none of them reserved."""
+    installation = find_installation("wheel18")
+    assert installation is not None, "install the test extra"
+    narrow = {"max_connections": "8", "superuser_reserved_connections": "0", "max_wal_senders": "0"}
+    with reachable_directory() as base:
+        server = apart(lambda: start(base / "narrow", tcp=False, settings=SETTINGS | narrow, installation=installation))
+        try:
+            yield server
+        finally:
+            apart(server.stop)
+
+
+async def take_all_slots(dsn: str) -> list[asyncpg.Connection]:
+    taken = []
+    with contextlib.suppress(asyncpg.TooManyConnectionsError):
+        while True:
+            taken.append(await asyncpg.connect(dsn))
+    return taken
+
+
+async def test_max_connections_reached(
+    small: Case, narrow_server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the start, between the checks and the copy, and in the middle of it."""
+    monkeypatch.setattr("copier.postgres.connect.Retry", partial(Retry, patience_s=1.0))
+    monkeypatch.setattr("copier.postgres.loss.PATIENCE_S", 1.0)
+    dsn = await narrow_server.ensure_database("narrow")
+    taken = await take_all_slots(dsn)
+    error = await try_run(small, dsn)
+    assert error is not None
+    assert error.exit_code == 5
+    assert "no connection slot left" in str(error)
+    assert "max_connections" in error.hint
+    await taken.pop().close()
+    error = await try_run(small, dsn)
+    assert error is not None
+    assert error.exit_code == 5
+    assert "connection slot" in str(error)
+    await let_go(taken)
+    for phase in ("profile", "schema", "data"):
+        error = await try_run_without_slots(small, dsn, phase, taken)
+        assert error is None or error.exit_code == 1
+        await end_exact(small, dsn, error)
+        await clean(dsn)
+
+
+async def let_go(taken: list[asyncpg.Connection]) -> None:
+    while taken:
+        await taken.pop().close()
+
+
+async def try_run_without_slots(
+    case: Case, dsn: str, phase: str, taken: list[asyncpg.Connection]
+) -> CopierError | None:
+    """Run, and take every slot left when the phase has begun; free them when the run has ended."""
+    begun = asyncio.Event()
+
+    def listen(event: Event) -> None:
+        if isinstance(event, PhaseStarted) and event.phase == phase:
+            begun.set()
+
+    task = asyncio.create_task(try_run(case, dsn, listener=listen))
+    await begun.wait()
+    taken += await take_all_slots(dsn)
+    TALLY.faults["max_connections"] += 1
+    try:
+        return await task
+    finally:
+        await let_go(taken)
 
 
 async def test_no_connection_slot_left(small: Case, pg_dsn: str, pg: asyncpg.Connection) -> None:
