@@ -17,8 +17,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from copier.cli import main
-from copier.postgres.schema import SchemaBuilder
 from copier.run import phases
+from copier.run.builds import Builds
 from copier.run.progress import Progress
 
 PHASES = ("backup", "validate", "profile", "begin", "schema", "data", "indexes", "constraints", "verify", "report")
@@ -57,7 +57,7 @@ class Killer:
         """Stand at every boundary."""
         self._events()
         phases.begin = self._around("begin", phases.begin)
-        setattr(SchemaBuilder, "note", self._around("indexes", SchemaBuilder.note))  # noqa: B010
+        setattr(Builds, "_build_small", self._around("indexes", Builds._build_small))  # noqa: B010
         setattr(phases.Migration, "_end", self._around("report", phases.Migration._end))  # noqa: B010
 
     def _events(self) -> None:
