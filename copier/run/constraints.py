@@ -35,14 +35,26 @@ class _Task:
     constraints: Sequence[ddl.Statement]
 
 
-async def constrain(work: Work) -> list[ObjectNote]:
-    """Add and validate all constraints, analyze all tables; return a note on each constraint, in the plan's order."""
+@dataclass(frozen=True, slots=True)
+class Added:
+    """The plan's constraints, each with the server's words where it refused to add it."""
+
+    statements: Sequence[ddl.Statement]
+    refused: Sequence[str | None]
+
+
+async def add_constraints(work: Work) -> Added:
+    """Add all constraints NOT VALID."""
     statements = ddl.constraints(work.plan)
-    refused = await work.builder.attempt_all(work.target.control, statements)
-    added = [s for s, words in zip(statements, refused, strict=True) if words is None]
-    invalid = await _validate(work, _tasks(work, added))
+    return Added(statements, await work.builder.attempt_all(work.target.control, statements))
+
+
+async def validate_constraints(work: Work, added: Added) -> list[ObjectNote]:
+    """Analyze all tables and validate what was added; return a note on each constraint, in the plan's order."""
+    standing = [s for s, words in zip(added.statements, added.refused, strict=True) if words is None]
+    invalid = await _validate(work, _tasks(work, standing))
     notes = []
-    for statement, words in zip(statements, refused, strict=True):
+    for statement, words in zip(added.statements, added.refused, strict=True):
         if words is not None:
             notes.append(note(statement, "failed", words))
         elif (violated := invalid.get((statement.table, statement.name))) is not None:

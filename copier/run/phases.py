@@ -1,10 +1,13 @@
 """The phases of `full`, in their order; `schema` and `data` are the same phases without some of them.
 
-backup -> validate -> profile -> begin -> schema -> data (indexes behind it) -> constraints -> verify -> report
+backup -> validate, profile -> begin -> schema -> data (indexes behind it) -> constraints, verify -> report
+
+What a comma joins runs at once: both only read, or take no lock that the other waits for.
 """
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -12,16 +15,28 @@ from copier.config import Settings
 from copier.errors import CopierError
 from copier.events import Listener
 from copier.plan.script import script
+from copier.plan.source import TableProfile
 from copier.postgres.connect import connect, is_transient
 from copier.postgres.cutoff import run_until_cancelled
 from copier.report import Report, TableReport
 from copier.run.begin import Work, begin, filled_tables
+from copier.run.constraints import add_constraints
 from copier.run.load import Load
 from copier.run.outcome import add_rejects, describe, judge
 from copier.run.preflight import preflight
 from copier.run.progress import Progress
 from copier.run.proof import Proof, run_facts
-from copier.run.session import open_source, open_target, profile, require_sqlite, source_state, with_plan_schema
+from copier.run.session import (
+    Source,
+    Target,
+    beside,
+    open_source,
+    open_target,
+    profile,
+    require_sqlite,
+    source_state,
+    with_plan_schema,
+)
 from copier.run.structure import column_notes, create_tables, finish, make_room, put_all_back, set_aside
 from copier.sqlite.backup import BackupResult
 from copier.sqlite.backup import backup as backup_file
@@ -35,6 +50,8 @@ class Migration:
         self._settings = with_plan_schema(settings)
         self._command = command
         self._backup_path: str | None = None
+        self._backup_state = ""
+        """State of the source that this run's backup is of; the backup has passed its check."""
         self._progress = Progress(Report(command=command), listener)
 
     async def run(self) -> Report:
@@ -54,13 +71,28 @@ class Migration:
             progress.say(f"Source: {source.snapshot.note}.")
             if source.engine_note is not None:
                 progress.say(source.engine_note)
-            await preflight(settings, progress, source, target, own_tables=await filled_tables(settings, target))
-            profiles = await profile(source, settings, progress)
+            profiles = await self._look(source, target)
             work = await begin(settings, progress, source, target, profiles, self._command)
             self._write_script(work)
             await self._build(work)
             await self._close(work)
         return progress.finish()
+
+    async def _look(self, source: Source, target: Target) -> dict[str, TableProfile]:
+        """Check both sides and look at every value, at once: both only read. What a check refuses is told first."""
+        settings, progress = self._settings, self._progress
+        own_tables = await filled_tables(settings, target)
+        checked = self._backup_state == source.snapshot.fingerprint.digest()[:12]
+        profiling = asyncio.create_task(profile(source, settings, progress))
+        try:
+            await preflight(settings, progress, source, target, own_tables=own_tables, checked=checked)
+        except BaseException:
+            profiling.cancel()
+            await asyncio.wait((profiling,))
+            if not profiling.cancelled():
+                profiling.exception()  # told nobody: the check that failed matters more
+            raise
+        return await profiling
 
     async def _back_up(self) -> None:
         settings = self._settings
@@ -75,6 +107,7 @@ class Migration:
             result = await back_up(source, to, self._progress, state if settings.backup else "", deep=settings.deep)
             to = result.path
             self._progress.say(f"Backup: {to}, sha256 {result.sha256}")
+            self._backup_state = state
         self._backup_path = str(to)
 
     def _write_script(self, work: Work) -> None:
@@ -100,14 +133,31 @@ class Migration:
         rows = sum(work.profiles[t.source].rows for t in work.plan.tables)
         with phase(*(("indexes",) if self._command == "schema" else ("data", len(work.plan.tables), rows))):
             await Load(work, with_data=self._command != "schema").run()
-        with phase("constraints"):
-            await put_all_back(work)
-            await finish(work)
-        if self._command != "schema":
-            await self._verify(work)
+        added, finished = asyncio.Event(), asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._constrain(work, added, finished))
+            if self._command != "schema":
+                # Reading takes no lock that a validation waits for. Statements of the plan file may change rows,
+                # though: what is proved then is what they leave.
+                group.create_task(self._verify(work, finished if work.plan.after_data else added, finished))
 
-    async def _verify(self, work: Work) -> None:
-        control, ledger = work.target.control, work.target.ledger
+    async def _constrain(self, work: Work, added: asyncio.Event, finished: asyncio.Event) -> None:
+        """Do what needs all data; says when the constraints stand, and when all is done."""
+        with self._progress.phase("constraints"):
+            await put_all_back(work)
+            constraints = await add_constraints(work)
+            added.set()
+            await finish(work, constraints)
+        finished.set()
+
+    async def _verify(self, work: Work, begin: asyncio.Event, finished: asyncio.Event) -> None:
+        await begin.wait()
+        async with beside(work.target) as target:
+            await self._prove(work, target, finished)
+        await add_rejects(self._progress.report, work.target, work.plan, work.run.id)
+
+    async def _prove(self, work: Work, target: Target, finished: asyncio.Event) -> None:
+        control, ledger = target.control, target.ledger
         totals = await ledger.chunks.totals(control, work.run.id)
         states = await ledger.table_states(control, work.run.id)
         for table in work.plan.tables:
@@ -120,8 +170,7 @@ class Migration:
                 report.seconds = round((state["finished_at"] - state["started_at"]).total_seconds(), 3)
             self._progress.report.tables.append(report)
         facts = await run_facts(control, ledger, work.run.id)
-        await Proof(self._progress, work.source, work.target, work.plan, facts).run(self._settings.level)
-        await add_rejects(self._progress.report, work.target, work.plan, work.run.id)
+        await Proof(self._progress, work.source, target, work.plan, facts).run(self._settings.level, finished)
 
     async def _close(self, work: Work) -> None:
         report = self._progress.report

@@ -62,13 +62,15 @@ class Proof:
         self._filled = frozenset(self._reports)
         """Tables whose counts the run itself has reported; for the others the target's rows count."""
 
-    async def run(self, level: Level) -> None:
-        """Check every table, then sequences and constraints."""
+    async def run(self, level: Level, finished: asyncio.Event | None = None) -> None:
+        """Check every table, then, when the target is `finished`, sequences and constraints."""
         rows = sum(report.source_rows for report in self._reports.values())
         with self._progress.phase(VERIFY, len(self._plan.tables), rows):
             for table in self._plan.tables:
                 await self._check_table(table, level)
             self._tell_sample()
+            if finished is not None:
+                await finished.wait()
             await self._check_sequences()
             await self._check_constraints()
 

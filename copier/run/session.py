@@ -154,6 +154,16 @@ async def open_target(settings: Settings, *, allow_embedded: bool = False) -> As
         yield Target(dsn, control, await server_info(control), Ledger(settings.ledger_schema), server)
 
 
+@asynccontextmanager
+async def beside(target: Target) -> AsyncIterator[Target]:
+    """The same target through another control connection, for what runs beside the first one's work."""
+    control = await connect(target.dsn)
+    try:
+        yield replace(target, control=control)
+    finally:
+        await control.close()
+
+
 async def _connect(dsn: str) -> asyncpg.Connection[asyncpg.Record]:
     """Connect for a verb that has not begun: a server that stays away is then a refusal, not a broken run."""
     try:

@@ -20,7 +20,7 @@ from copier.postgres.setaside import set_aside as take_off
 from copier.postgres.tuning import tuned_for
 from copier.postgres.writer import server_words
 from copier.run.begin import Work, with_plain_columns
-from copier.run.constraints import constrain
+from copier.run.constraints import Added, validate_constraints
 
 PLAIN = "plain column"
 """Kind of the ledger's object row for a generated column that the server would not generate."""
@@ -158,10 +158,10 @@ async def put_all_back(work: Work) -> None:
             work.notes.append(ObjectNote(row.kind, row.name, row.source_table, "failed", f"not put back: {words}"))
 
 
-async def finish(work: Work) -> None:
-    """Do what needs all data: constraints, statistics, sequences, views, triggers, statements of the plan file."""
+async def finish(work: Work, added: Added) -> None:
+    """Do what needs all data: validation, statistics, sequences, views, triggers, statements of the plan file."""
     control, plan = work.target.control, work.plan
-    work.notes += await constrain(work)
+    work.notes += await validate_constraints(work, added)
     await advance_sequences(control, plan.schema, _id_columns(work))
     if work.run.command == "data":
         work.notes += [ObjectNote("view", view.source, None, "skipped", ONLY_DATA) for view in plan.views]
