@@ -19,14 +19,14 @@ from copier.errors import ResumeRefused, RunBusy
 from copier.plan.ranges import find_gaps
 from copier.postgres.ledger import Ledger, Run
 
-ROWS = 100_000
-CHUNK_BYTES = 128 << 10
+ROWS = 200_000
+CHUNK_BYTES = 256 << 10
 KILLS = 20
 
 
 @pytest.fixture(scope="module")
 def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """100,000 rows with gaps in their ids, and a WITHOUT ROWID table beside them."""
+    """200,000 rows with gaps in their ids, and a WITHOUT ROWID table beside them."""
     path = tmp_path_factory.mktemp("resume") / "app.db"
     draw = random.Random(11)
     with sqlite3.connect(path) as db:

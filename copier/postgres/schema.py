@@ -74,6 +74,7 @@ class SchemaBuilder:
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
             if is_transient(error) or not isinstance(error, asyncpg.PostgresError):
                 raise _lost(error) from error
+            raise_trouble(error, f"create {statements[0].kind} {statements[0].name} and others", statements[0].table)
             return False
         self._done.update(map(_key, statements))
         return True

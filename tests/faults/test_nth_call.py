@@ -35,8 +35,8 @@ CONTROL = ("BEGIN", "COMMIT", "ROLLBACK")
 """Come through `execute`, and are boundaries of their own."""
 TARGET = (*METHODS, *CONTROL, "connect")
 SOURCE = ("sqlite open", "sqlite call", "file header", "file fingerprint")
-RARE = ("ROLLBACK",)
-"""Only crossed when something else has failed."""
+RARE = ("ROLLBACK", "reset")
+"""Only crossed when something else has failed, or a connection is given back in the middle of a transaction."""
 KINDS = ("lost before", "lost after", "refused")
 
 

@@ -30,8 +30,8 @@ WRITERS = 8
 WARM_RUNS = 2
 """Until caches and memory pools have their size."""
 
-GROWTH_BYTES = 2 << 20
-"""Per run, averaged over the second half: an allocator's own noise; a leak of the data would be many times that."""
+GROWTH_BYTES = 16 << 20
+"""Over the second half of all runs, however many: an allocator's own noise. Each run reads 17 MB of rows."""
 
 
 @pytest.fixture
@@ -93,11 +93,8 @@ async def test_nothing_leaks_and_nothing_grows(many_tables: Path, pg_servers: Se
         rss.append(rss_bytes())
     assert len(set(files[WARM_RUNS:])) == 1, f"file descriptors: {files}"
     late = rss[max(WARM_RUNS, len(rss) // 2) :]
-    slope = (late[-1] - late[0]) / max(1, len(late) - 1)
-    print(
-        f"{len(rss)} runs of {TABLES} tables; RSS {late[0] >> 20} -> {late[-1] >> 20} MiB, {slope / 1024:.0f} KiB a run"
-    )
-    assert slope < GROWTH_BYTES / max(1, len(late) ** 0.5), f"RSS: {[one >> 20 for one in rss]}"
+    print(f"{len(rss)} runs of {TABLES} tables; RSS of the second half {late[0] >> 20} -> {late[-1] >> 20} MiB")
+    assert late[-1] - late[0] < GROWTH_BYTES, f"RSS: {[one >> 20 for one in rss]}"
 
 
 SLOW_MIB = 48 if WHOLE else 12

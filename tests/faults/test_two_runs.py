@@ -41,8 +41,11 @@ async def held_run(case: Case, proxy: Proxy) -> AsyncIterator[asyncio.subprocess
     proxy.decide = NthCommit(3, "hold answer")
     process = await start_copy(case, proxy.dsn)
     try:
-        async with asyncio.timeout(60):
-            await proxy.held.wait()
+        held, ended = asyncio.create_task(proxy.held.wait()), asyncio.create_task(process.wait())
+        await asyncio.wait({held, ended}, return_when=asyncio.FIRST_COMPLETED, timeout=60)
+        ended.cancel()
+        held.cancel()
+        assert proxy.held.is_set(), "the run ended before it was held"
         yield process
     finally:
         if process.returncode is None:
