@@ -15,6 +15,7 @@ import asyncpg
 import psutil
 
 from copier.postgres.embedded import EmbeddedServer, embedded_server
+from copier.tune.here import cpu_model
 
 SETTINGS = {
     "shared_buffers": "2GB",
@@ -58,7 +59,7 @@ async def machine(connection: asyncpg.Connection) -> dict[str, Any]:
     shown = [*SETTINGS, "fsync", "wal_level", "synchronous_commit"]
     settings = {name: await connection.fetchval("SELECT current_setting($1)", name) for name in shown}
     return {
-        "cpu": _cpu_model(),
+        "cpu": cpu_model(),
         "cores": os.cpu_count(),
         "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
         "system": f"{platform.system()} {platform.release()}",
@@ -67,9 +68,3 @@ async def machine(connection: asyncpg.Connection) -> dict[str, Any]:
         "settings": settings,
         "sqlite2pg": version("sqlite2pg"),
     }
-
-
-def _cpu_model() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())

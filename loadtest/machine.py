@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import platform
-from pathlib import Path
-
 from copier.errors import UsageError
-from copier.tune.here import cpu_count, memory_bytes
+from copier.tune.here import cpu_count, cpu_model, memory_bytes
 
 
 def machine() -> dict[str, object]:
@@ -15,11 +12,4 @@ def machine() -> dict[str, object]:
         memory = memory_bytes()
     except UsageError:  # this system does not say
         memory = 0
-    return {"cores": cpu_count(), "model": _model(), "memory_bytes": memory}
-
-
-def _model() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(named, platform.machine())
+    return {"cores": cpu_count(), "model": cpu_model(), "memory_bytes": memory}

@@ -147,11 +147,11 @@ def assert_sound(document: dict[str, Any], expected: int) -> None:
 
 
 async def test_one_command_on_an_embedded_server(tmp_path: Path, slo: Path) -> None:
-    command = ["-m", "loadtest.run", "--embedded", "--messages", "1000", *options(slo, seconds=6, rate=50)]
+    command = ["-m", "loadtest.run", "--embedded", "--messages", "1000", *options(slo, seconds=20, rate=50)]
     result = await run(tmp_path, "postgresql://nobody@127.0.0.1:1/never", *command)
     assert result.code == 0, result.output
     assert "Pass: every target is met." in result.output
-    assert_sound(result.document, 7 * 50)
+    assert_sound(result.document, 21 * 50)
     assert result.document["target"]["via"] == "direct"
     assert result.document["target"]["prepared_statements"] is True
     assert result.document["rate"]["intended_per_s"] == pytest.approx(50 * 1.42)

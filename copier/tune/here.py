@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 from pathlib import Path
 
 from copier.errors import UsageError
@@ -27,3 +28,10 @@ def memory_bytes(proc: Path = Path("/proc/meminfo"), group: Path = Path("/sys/fs
         return min(total, int(group.read_text()))
     except (OSError, ValueError):  # no such group, or "max"
         return total
+
+
+def cpu_model(proc: Path = Path("/proc/cpuinfo")) -> str:
+    """Return the processor's name, or its architecture where the system does not say more."""
+    lines = proc.read_text().splitlines() if proc.exists() else []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.machine())
