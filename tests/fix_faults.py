@@ -21,7 +21,7 @@ from fix_tally import TALLY
 from copier import migration
 from copier.config import Settings
 from copier.errors import CopierError, TargetUnusable
-from copier.events import Listener, ignore
+from copier.events import Event, Listener, TableProgress, ignore
 from copier.postgres.embedded import EmbeddedServer, start
 from copier.report import Report
 
@@ -207,3 +207,34 @@ def crash_server() -> Iterator[EmbeddedServer]:
             yield server
         finally:
             apart(server.stop)
+
+
+class AfterChunks:
+    """A listener that is reached after a number of chunks have been committed."""
+
+    def __init__(self, chunks: int) -> None:
+        self._left = chunks
+        self.reached = asyncio.Event()
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, TableProgress) and event.phase == "data":
+            self._left -= 1
+            if self._left <= 0:
+                self.reached.set()
+
+
+async def started(case: Case, dsn: str, chunks: int) -> asyncio.Task[object]:
+    """Start a run and return when so many chunks are committed, or when it has ended."""
+    listener = AfterChunks(chunks)
+    task: asyncio.Task[object] = asyncio.create_task(try_run(case, dsn, listener=listener))
+    reached = asyncio.create_task(listener.reached.wait())
+    await asyncio.wait({task, reached}, return_when=asyncio.FIRST_COMPLETED)
+    reached.cancel()
+    return task
+
+
+async def clean(dsn: str) -> None:
+    """Empty the database."""
+    connection = await asyncpg.connect(dsn)
+    await connection.execute("DROP SCHEMA IF EXISTS sqlite2pg, public CASCADE; CREATE SCHEMA public")
+    await connection.close()
