@@ -22,7 +22,7 @@ from bench.peer.catalog import PEERS
 from bench.process import measure
 from bench.shapes import SHAPES
 
-PLAN = Path(__file__).parent / "chat.plan.toml"
+PLAN = Path(__file__).resolve().parent.parent / "docs" / "examples" / "demo.plan.toml"
 
 
 def whole(bench: Bench, source: Path, dsn: str, **settings: str) -> dict[str, Any]:

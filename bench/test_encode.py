@@ -17,7 +17,7 @@ from copier.plan.pgtype import parse_type
 from copier.sqlite.library import LibraryAbsent, find_functions, handle_of
 from copier.wire.binary import ColumnSpec, RowEncoder
 
-ROWS = max(200, MESSAGES // 10)
+ROWS = min(20_000, max(200, MESSAGES // 10))
 PAGE_ROWS = 1_000
 WHOLE_TABLE_BYTES = 1 << 30
 _FIRST_MS = 1_704_067_200_000

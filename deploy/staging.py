@@ -29,6 +29,9 @@ from deploy.show import show_dsns, show_status, show_verdict
 from deploy.state import State, load
 
 T = TypeVar("T")
+
+PLAN = Path(__file__).resolve().parent.parent / "docs" / "examples" / "demo.plan.toml"
+"""Of the chat database: message search as the application has it."""
 _DEFAULT_SHARE = 4
 """Two servers, the pooler and the clients share this machine: each server is tuned for a quarter of its memory."""
 
@@ -177,7 +180,7 @@ async def _migrate(state: State, messages: int, out: Console) -> None:
     if not path.exists():
         await asyncio.to_thread(make_chat_database, path, messages)
     target = state.dsn(state.port(state.primary))
-    report = await full(Settings(sqlite=path, postgres=target, existing="replace", no_backup=True))
+    report = await full(Settings(sqlite=path, postgres=target, existing="replace", no_backup=True, plan=PLAN))
     rows = sum(table.copied_rows for table in report.tables)
     out.print(f"chat database: {rows:,} rows, {report.outcome}")
 

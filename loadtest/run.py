@@ -34,7 +34,7 @@ from loadtest.shapes import SHAPES
 from loadtest.slo import DEFAULT_SLO, parse_slo
 
 HERE = Path(__file__).resolve().parent
-PLAN = HERE / "chat.plan.toml"
+PLAN = HERE.parent / "docs" / "examples" / "demo.plan.toml"
 DATABASE = "loadtest"
 CONNECTIONS = 400
 _END_PATIENCE_S = 15

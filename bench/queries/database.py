@@ -16,7 +16,7 @@ from bench.server import bench_server, machine
 from copier import Settings, migrate
 from copier.sqlite.chatdb import make_chat_database
 
-PLAN = Path(__file__).resolve().parent.parent / "chat.plan.toml"
+PLAN = Path(__file__).resolve().parents[2] / "docs" / "examples" / "demo.plan.toml"
 
 
 def chat_source(cache: Path, rows: int, scratch: Path) -> Path:

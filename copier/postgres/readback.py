@@ -40,8 +40,14 @@ async def read_back(
     feed = feed or TupleReader(len(columns)).feed
 
     async def take(data: bytes) -> None:
-        if found := feed(data):
-            await rows.put(found)
+        try:
+            if found := feed(data):
+                await rows.put(found)
+        except BaseException:
+            # Between two pieces asyncpg has no waiter: the rest of the answer to a COPY that ends here would be an
+            # error in its protocol. There is no rest on a connection that is gone.
+            connection.terminate()
+            raise
 
     async def copy() -> None:
         await connection.copy_from_query(query, output=take, format="binary")

@@ -92,7 +92,8 @@ async def test_max_connections_reached(
     await let_go(taken)
     for phase in ("profile", "schema", "data"):
         error = await try_run_without_slots(small, dsn, phase, taken)
-        assert error is None or error.exit_code == 1
+        # The checks run beside the profile: they may be the ones to find no slot left.
+        assert error is None or error.exit_code in ((1, 5) if phase == "profile" else (1,))
         await end_exact(small, dsn, error)
         await clean(dsn)
 
