@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from bench import page
+from bench import page, targets
 from bench.charts import bars
 from bench.queries import summary
 from bench.results import RESULTS
@@ -37,6 +37,8 @@ def _load_test(document: Document) -> list[str]:
         f"{rate['achieved_per_s']:,.1f} answered. "
         f"Verdict: {document['verdict']}.",
         "",
+        *_found(document),
+        "",
     ]
     keys = ("p50_ms", "p95_ms", "p99_ms")
     rows = (
@@ -46,6 +48,25 @@ def _load_test(document: Document) -> list[str]:
     lines += page.table(("operation", "requests", "failed", "per s", "p50 ms", "p95 ms", "p99 ms"), rows)
     targets = ([r["name"], *map(str, (r["target"], r["measured"], r["unit"])), _met(r["met"])] for r in document["slo"])
     return [*lines, *page.table(("target", "wanted", "measured", "unit", "met"), targets)]
+
+
+def _found(document: Document) -> list[str]:
+    """Return what was found beside the latencies, as a list."""
+    lines = []
+    if audit := document["audit"]:
+        lines.append(
+            f"- audit: {audit['acknowledged']:,} messages acknowledged, {audit['found_once']:,} found once, "
+            f"{audit['missing']:,} missing, {audit['duplicated']:,} doubled"
+        )
+    if replication := document["replication"]:
+        lines.append(f"- hot standby: behind by p95 {replication['lag_ms_p95']:.1f} ms")
+    if knee := document["knee"]:
+        lines.append(
+            f"- knee: {knee['rate_per_s']:,.0f} messages/s with p95 {knee['p95_ms']:.1f} ms; "
+            f"beyond it the {knee['limited_by']} was the limit"
+        )
+    lines.append(f"- generator: at most {document['generator']['cpu_share_max']:.0%} of a core")
+    return lines
 
 
 def _met(met: bool) -> str:
@@ -64,6 +85,7 @@ def _peers(document: Document) -> list[str]:
     return [*chart, *page.peers(document)]
 
 
+BY_HAND = "python -m loadtest.run, see docs/loadtest.md"
 SECTIONS: Mapping[str, tuple[str, str, Callable[[Document], list[str]]]] = {
     "peers": ("Copiers side by side", "make bench-peers", _peers),
     "copy": ("The copy phase beside the floor", "make bench-suites", page.copy),
@@ -73,6 +95,8 @@ SECTIONS: Mapping[str, tuple[str, str, Callable[[Document], list[str]]]] = {
     "encode": ("Encoding, by type", "make bench-suites", page.encode),
     "queries": ("SQLite beside PostgreSQL", "make bench-queries", _queries),
     "loadtest": ("Load test", "make loadtest", _load_test),
+    "loadtest_pgbouncer": ("Load test through PgBouncer, 220 clients, beside a hot standby", BY_HAND, _load_test),
+    "loadtest_ramp": ("The knee", BY_HAND, _load_test),
 }
 """Result file -> heading, what makes it, its section."""
 
@@ -90,6 +114,7 @@ def render(results: Mapping[str, Document]) -> dict[str, str]:
     for name, (heading, command, section) in SECTIONS.items():
         told = section(results[name]) if name in results else [f"Not measured yet: `{command}`.", ""]
         lines += [f"## {heading}", "", *told]
+    lines += ["## Targets", "", *targets.section(results)]
     files[PAGE] = "\n".join(_single_blanks(lines)) + "\n"
     if "messages" in results.get("peers", {}).get("shapes", {}):
         files[PEERS_CHART] = peers_chart(results["peers"]["shapes"]["messages"])

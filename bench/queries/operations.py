@@ -194,7 +194,7 @@ OPERATIONS: tuple[Operation, ...] = (
         " ON m.rowid = f.rowid WHERE messages_fts MATCH ?1 ORDER BY m.created_at DESC LIMIT 20",
     ),
     Operation(
-        "messages a day and status, one month",
+        "messages by day, one month",
         "complex",
         (
             Statement(

@@ -14,6 +14,8 @@ from typing import Any
 
 import orjson
 
+from bench.results import write
+
 SIMPLE_MS = 10.0
 COMPLEX_MS = 100.0
 HISTORY_P50_MS = 15.0
@@ -125,7 +127,7 @@ def main(arguments: Sequence[str]) -> None:
     """Write the summary of a benchmark's JSON."""
     source, target = map(Path, arguments)
     document = summarise(orjson.loads(source.read_bytes()))
-    target.write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n")
+    write(target, document)
     for one in targets(document):
         verdict = "met" if one.met else "NOT met"
         print(f"{one.messages:>10,}  {one.operation:<40} {one.target:<30} {one.measured:>12}  {verdict}")
