@@ -24,27 +24,31 @@ def section(results: Mapping[str, Document]) -> list[str]:
 
 
 def _peers(results: Mapping[str, Document]) -> Iterator[Row]:
-    if "peers" not in results:
-        return
-    shapes = results["peers"]["shapes"]
-    messages = shapes["messages"]
-    ours = _seconds(messages, "native")
-    floors = zip(messages["peers"]["native"]["runs"], messages["floor"]["one_s"], strict=True)
-    yield _most("1M messages, copy : floor", median(run["data_s"] / floor for run, floor in floors), 1.15)
-    quickest = min(_seconds(messages, name) for name in ("adbc", "duckdb") if "runs" in messages["peers"][name])
-    yield _least("the faster of ADBC and DuckDB : sqlite2pg", quickest / ours, 2.0)
-    yield _least("pgloader's data phase : sqlite2pg", _seconds(messages, "pgloader") / ours, 6.0)
-    cpu_s = median(run["cpu_s"] for run in messages["peers"]["native"]["runs"])
-    yield _most("client CPU of 1M messages, s", cpu_s, 1.1)
-    for name in ("ints", "wide", "blobs"):
-        mine = _seconds(shapes[name], "native")
-        best = min(_seconds(shapes[name], p) for p in shapes[name]["peers"] if p not in ("native", "portable"))
-        yield _least(f"{name}: the fastest peer : sqlite2pg", best / mine, 1.0)
-        yield _most(f"{name}: copy : floor", mine / median(shapes[name]["floor"]["one_s"]), 1.5)
+    shapes = results["peers"]["shapes"] if "peers" in results else {}
+    for name, shape in shapes.items():
+        taken = {
+            peer: median(run["data_s"] for run in one["runs"])
+            for peer, one in shape["peers"].items()
+            if one.get("runs")
+        }
+        if "native" not in taken:
+            continue
+        runs = shape["peers"]["native"]["runs"]
+        ratio = median(run["data_s"] / floor for run, floor in zip(runs, shape["floor"]["one_s"], strict=False))
+        yield _most(f"{name}: copy : floor", ratio, 1.15 if name == "messages" else 1.5)
+        if name == "messages":
+            yield from _messages(taken, median(run["cpu_s"] for run in runs), shape["rows"])
+        elif others := [seconds for peer, seconds in taken.items() if peer not in ("native", "portable")]:
+            yield _least(f"{name}: the fastest peer : sqlite2pg", min(others) / taken["native"], 1.0)
 
 
-def _seconds(shape: Document, peer: str) -> float:
-    return median(run["data_s"] for run in shape["peers"][peer]["runs"])
+def _messages(taken: Mapping[str, float], cpu_s: float, rows: int) -> Iterator[Row]:
+    quick = [taken[peer] for peer in ("adbc", "duckdb") if peer in taken]
+    if quick:
+        yield _least("messages: the faster of ADBC and DuckDB : sqlite2pg", min(quick) / taken["native"], 2.0)
+    if "pgloader" in taken:
+        yield _least("messages: pgloader's data phase : sqlite2pg", taken["pgloader"] / taken["native"], 6.0)
+    yield _most("messages: client CPU, s per 1M rows", cpu_s / rows * 1e6, 1.1)
 
 
 def _rest(results: Mapping[str, Document]) -> Iterator[Row]:
