@@ -91,8 +91,8 @@ def _peer_row(peer: Document, ours: list[float], floor: list[float]) -> list[str
     return [
         name,
         seconds(_median(runs, "data_s")),
-        f"{_ratio(runs, floor):.2f}",
-        f"{_ratio(runs, ours):.1f}" if ours else "",
+        f"{round_ratio(runs, floor):.2f}",
+        f"{round_ratio(runs, ours):.1f}" if ours else "",
         seconds(_median(runs, "whole_s")),
         seconds(_median(runs, "cpu_s")),
         _mb(max(run["rss_bytes"] for run in runs)),
@@ -101,11 +101,16 @@ def _peer_row(peer: Document, ours: list[float], floor: list[float]) -> list[str
     ]
 
 
+def copy_seconds(shape: Document) -> dict[str, float]:
+    """Return peer -> median seconds of its copies, of those that have any."""
+    return {name: _median(peer["runs"], "data_s") for name, peer in shape["peers"].items() if peer.get("runs")}
+
+
 def _median(runs: list[Document], key: str) -> float:
     return median(run[key] for run in runs)
 
 
-def _ratio(runs: list[Document], others: list[float]) -> float:
+def round_ratio(runs: list[Document], others: list[float]) -> float:
     """Return the median of the ratios within each round; the later rounds of a peer that runs fewer are missing."""
     return median(run["data_s"] / other for run, other in zip(runs, others, strict=False))
 

@@ -134,7 +134,7 @@ def _single_blanks(lines: Sequence[str]) -> Iterator[str]:
 def peers_chart(shape: Document) -> str:
     """Return bars of the seconds each copier took, the quickest on top, below the floor."""
     floor = median(shape["floor"]["one_s"])
-    taken = {p["title"]: median(run["data_s"] for run in p["runs"]) for p in shape["peers"].values() if p.get("runs")}
+    taken = {shape["peers"][name]["title"]: s for name, s in page.copy_seconds(shape).items()}
     ordered = sorted(taken.items(), key=lambda one: one[1])
     shown = [("floor: the server's own COPY", floor), *(one for one in ordered if one[1] <= FAR_OFF * floor)]
     far = "".join(f"; {name}: {s:.0f} s" for name, s in ordered if s > FAR_OFF * floor)

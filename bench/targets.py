@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from statistics import median
 from typing import Any
 
-from bench.page import table
+from bench.page import copy_seconds, round_ratio, table
 
 Document = dict[str, Any]
 Row = tuple[str, str, str, bool]
@@ -17,7 +17,7 @@ MISSED = "What the missed ones need, and what was tried: [docs/performance.md](.
 
 def section(results: Mapping[str, Document]) -> list[str]:
     """Return the lines: a table of the targets that can be judged, and what the missed ones need."""
-    rows = [row for judge in (_peers, _rest, _cutover, _growth, _load) for row in judge(results)]
+    rows = [row for judge in (_peers, _verify, _cutover, _growth, _load) for row in judge(results)]
     cells = ([target, asked, measured, "yes" if met else "**no**"] for target, asked, measured, met in rows)
     missed = [] if all(row[3] for row in rows) else [MISSED, ""]
     return [*table(("target", "asked", "measured", "met"), cells), "", *missed]
@@ -26,15 +26,11 @@ def section(results: Mapping[str, Document]) -> list[str]:
 def _peers(results: Mapping[str, Document]) -> Iterator[Row]:
     shapes = results["peers"]["shapes"] if "peers" in results else {}
     for name, shape in shapes.items():
-        taken = {
-            peer: median(run["data_s"] for run in one["runs"])
-            for peer, one in shape["peers"].items()
-            if one.get("runs")
-        }
+        taken = copy_seconds(shape)
         if "native" not in taken:
             continue
         runs = shape["peers"]["native"]["runs"]
-        ratio = median(run["data_s"] / floor for run, floor in zip(runs, shape["floor"]["one_s"], strict=False))
+        ratio = round_ratio(runs, shape["floor"]["one_s"])
         yield _most(f"{name}: copy : floor", ratio, 1.15 if name == "messages" else 1.5)
         if name == "messages":
             yield from _messages(taken, median(run["cpu_s"] for run in runs), shape["rows"])
@@ -51,7 +47,7 @@ def _messages(taken: Mapping[str, float], cpu_s: float, rows: int) -> Iterator[R
     yield _most("messages: client CPU, s per 1M rows", cpu_s / rows * 1e6, 1.1)
 
 
-def _rest(results: Mapping[str, Document]) -> Iterator[Row]:
+def _verify(results: Mapping[str, Document]) -> Iterator[Row]:
     for row in results.get("verify", {"rows": []})["rows"]:
         yield _most(f"{row['shape']}: content check : copy", row["ratio"], 1.0)
 

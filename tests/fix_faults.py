@@ -8,6 +8,7 @@ import sqlite3
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -196,17 +197,24 @@ def small(tmp_path_factory: pytest.TempPathFactory, pg_servers: Servers) -> Case
     return apart(learn)
 
 
-@pytest.fixture(scope="session")
-def crash_server() -> Iterator[EmbeddedServer]:
-    """A server of its own, for tests that crash it."""
+@contextmanager
+def own_server(name: str, *, tcp: bool = False, **settings: str) -> Iterator[EmbeddedServer]:
+    """A server with these settings beside the usual ones, for tests that would disturb others."""
     installation = find_installation("wheel18")
     assert installation is not None, "install the test extra"
     with reachable_directory() as base:
-        server = apart(lambda: start(base / "crash", tcp=True, settings=SETTINGS, installation=installation))
+        server = apart(lambda: start(base / name, tcp=tcp, settings=SETTINGS | settings, installation=installation))
         try:
             yield server
         finally:
             apart(server.stop)
+
+
+@pytest.fixture(scope="session")
+def crash_server() -> Iterator[EmbeddedServer]:
+    """A server of its own, for tests that crash it."""
+    with own_server("crash", tcp=True) as server:
+        yield server
 
 
 class AfterChunks:

@@ -82,7 +82,7 @@ class Migration:
         """Check both sides and look at every value, at once: both only read. What a check refuses is told first."""
         settings, progress = self._settings, self._progress
         own_tables = await filled_tables(settings, target)
-        checked = self._backup_state == source.snapshot.fingerprint.digest()[:12]
+        checked = self._backup_state == source.state
         profiling = asyncio.create_task(profile(source, settings, progress))
         try:
             await preflight(settings, progress, source, target, own_tables=own_tables, checked=checked)

@@ -85,6 +85,11 @@ class Source:
         )
 
     @property
+    def state(self) -> str:
+        """What `source_state` returns of the state that is pinned."""
+        return _state_of(self.snapshot)
+
+    @property
     def estimated_bytes(self) -> int:
         """Size of the file's pages."""
         return self.schema.page_size_bytes * self.schema.page_count
@@ -106,7 +111,11 @@ async def source_state(settings: Settings) -> str:
     """Return a short digest of the state the source is in: it names the backup, so that a resume makes no other."""
     snapshot = open_snapshot(require_sqlite(settings), readers=1, immutable=settings.immutable)
     async with snapshot:
-        return snapshot.fingerprint.digest()[:12]
+        return _state_of(snapshot)
+
+
+def _state_of(snapshot: Snapshot) -> str:
+    return snapshot.fingerprint.digest()[:12]
 
 
 @dataclass(slots=True)

@@ -11,13 +11,12 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-from fix_faults import WHOLE, Case, assert_identical, clean, end_exact, started, try_run, wait_for_server
-from fix_postgres import SETTINGS, apart, find_installation, reachable_directory
+from fix_faults import WHOLE, Case, assert_identical, clean, end_exact, own_server, started, try_run, wait_for_server
 from fix_proxy import COPY_DATA, Link, Proxy, What, let_pass, proxy_to
 from fix_tally import TALLY
 
 from copier.postgres.binaries import run as run_program
-from copier.postgres.embedded import EmbeddedServer, start
+from copier.postgres.embedded import EmbeddedServer
 
 TIMES = 12 if WHOLE else 3
 
@@ -139,15 +138,8 @@ async def copying_backends(dsn: str) -> list[int]:
 @pytest.fixture
 def lazy_server() -> Iterator[EmbeddedServer]:
     """One that writes its log when somebody waits for it, and else hardly ever: a crash loses whole chunks."""
-    installation = find_installation("wheel18")
-    assert installation is not None, "install the test extra"
-    lazy = {"wal_writer_delay": "10s", "wal_writer_flush_after": "1GB", "synchronous_commit": "off"}
-    with reachable_directory() as base:
-        server = apart(lambda: start(base / "lazy", tcp=False, settings=SETTINGS | lazy, installation=installation))
-        try:
-            yield server
-        finally:
-            apart(server.stop)
+    with own_server("lazy", wal_writer_delay="10s", wal_writer_flush_after="1GB", synchronous_commit="off") as server:
+        yield server
 
 
 async def test_chunks_that_were_committed_and_lost_are_copied_again(small: Case, lazy_server: EmbeddedServer) -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-from fix_faults import Case, assert_identical, clean, end_exact, run, started, try_run, wait_for_server
-from fix_postgres import SETTINGS, apart, find_installation, reachable_directory
+from fix_faults import Case, assert_identical, clean, end_exact, own_server, run, started, try_run, wait_for_server
+from fix_postgres import SETTINGS, find_installation, reachable_directory
 from fix_tally import TALLY
 
 from copier.errors import CopierError
@@ -52,15 +52,8 @@ async def test_timeouts_of_others_do_not_matter(small: Case, pg_dsn: str, pg: as
 @pytest.fixture
 def narrow_server() -> Iterator[EmbeddedServer]:
     """A server with eight connection slots, none of them reserved."""
-    installation = find_installation("wheel18")
-    assert installation is not None, "install the test extra"
-    narrow = {"max_connections": "8", "superuser_reserved_connections": "0", "max_wal_senders": "0"}
-    with reachable_directory() as base:
-        server = apart(lambda: start(base / "narrow", tcp=False, settings=SETTINGS | narrow, installation=installation))
-        try:
-            yield server
-        finally:
-            apart(server.stop)
+    with own_server("narrow", max_connections="8", superuser_reserved_connections="0", max_wal_senders="0") as server:
+        yield server
 
 
 async def take_all_slots(dsn: str) -> list[asyncpg.Connection]:
