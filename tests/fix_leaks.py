@@ -34,6 +34,7 @@ def _no_unhandled_errors(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
         if inspect.iscoroutinefunction(getattr(request.node, "obj", None)):
             gc.collect()  # a task whose exception nobody took reports it when it is collected
+            gc.freeze()  # what is alive now is no garbage of the next test: nothing to look through again
     finally:
         logger.removeHandler(collector)
     assert not collector.messages, f"the event loop's exception handler was called: {collector.messages}"

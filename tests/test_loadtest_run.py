@@ -212,6 +212,7 @@ async def test_the_page_starts_and_stops_a_test(tmp_path: Path, slo: Path, chat:
         form = {"user_count": "10", "spawn_rate": "50", "rate": "40", "seconds": "600", "shape": "steady"}
         assert '"success":true' in (await answer(port, "/swarm", form)).replace(" ", "")
         await until(pg, f"SELECT count(*) - {MESSAGES} FROM messages", 120)
+        await every_operation_answered(port)
         await answer(port, "/stop", {"stop": "now"})
         deadline_s = time.monotonic() + PATIENCE_S
         while b"audit: " not in (tmp_path / "output.txt").read_bytes():
@@ -403,3 +404,16 @@ async def answer(port: int, path: str, form: dict[str, str] | None = None) -> st
             return str(response.read().decode())
 
     return await asyncio.to_thread(ask)
+
+
+async def every_operation_answered(port: int) -> None:
+    """Wait until the page counts an answer of each: a target of one that was not measured is not met."""
+    wanted = {"Sender", "Reader", "Searcher", "UserSearch", "Presence", "LastSeen"}
+    deadline_s = time.monotonic() + PATIENCE_S
+    while True:
+        stats = orjson.loads(await answer(port, "/stats/requests"))["stats"]
+        missing = wanted - {one["name"] for one in stats if one["num_requests"] > one["num_failures"]}
+        if not missing:
+            return
+        assert time.monotonic() < deadline_s, f"no answer of {missing}"
+        await asyncio.sleep(0.1)
