@@ -1,0 +1,1 @@
+"""Source schema, profile and choices -> the plan."""
