@@ -18,7 +18,7 @@ from copier.plan.names import quote
 from copier.plan.pgtype import CASTS, PgType
 from copier.plan.translate.parse import Untranslatable
 from copier.plan.translate.scope import Scope
-from copier.plan.translate.triggers import translate_trigger
+from copier.plan.translate.trigger.translate import translate_trigger
 
 ITEM = TablePlan(
     "item",
@@ -85,6 +85,10 @@ TOUCH = (
     "CREATE TRIGGER tr AFTER UPDATE ON tag BEGIN UPDATE tag SET touched = 1 WHERE name = OLD.name AND lang = OLD.lang; "
     "END",
     "CREATE TRIGGER tr AFTER INSERT ON tag BEGIN UPDATE tag SET touched = 2 WHERE rowid = NEW.rowid; END",
+    "CREATE TRIGGER tr AFTER UPDATE ON item BEGIN UPDATE item SET qty = 1, version = qty WHERE id = NEW.id; END",
+    "CREATE TRIGGER tr AFTER UPDATE ON item BEGIN UPDATE item SET version = NEW.twice WHERE id = NEW.id; END",
+    "CREATE TRIGGER tr AFTER UPDATE OF qty ON item WHEN (SELECT count(*) FROM tag) > 0 BEGIN "
+    "UPDATE item SET qty = qty + (SELECT count(*) FROM tag) WHERE id = NEW.id; END",
 )
 
 
@@ -132,14 +136,14 @@ async def test_times_are_of_the_present(pg: asyncpg.Connection) -> None:
 
 
 REFUSED = {
-    "CREATE TRIGGER x AFTER DELETE ON item BEGIN DELETE FROM log WHERE item = OLD.id; END": "AFTER DELETE",
-    "CREATE TRIGGER x BEFORE UPDATE ON item BEGIN UPDATE item SET qty = 1 WHERE id = NEW.id; END": "BEFORE UPDATE",
-    "CREATE TRIGGER x INSERT ON item BEGIN SELECT raise(ABORT, 'no'); END": "BEFORE INSERT",
-    "CREATE TRIGGER x INSTEAD OF INSERT ON item BEGIN SELECT 1; END": "INSTEAD OF INSERT",
-    "CREATE TRIGGER x AFTER INSERT ON item BEGIN INSERT INTO log VALUES (NEW.id); END": "does INSERT",
-    "CREATE TRIGGER x AFTER INSERT ON item BEGIN SELECT raise(ABORT, 'no'); END": "does SELECT",
-    "CREATE TRIGGER x AFTER INSERT ON item BEGIN UPDATE log SET item = 1; UPDATE item SET qty = 1; END": "2 statements",
-    "CREATE TRIGGER x AFTER INSERT ON log BEGIN UPDATE item SET qty = qty + 1 WHERE id = NEW.item; END": "updates item",
+    "CREATE TRIGGER x AFTER DELETE ON item BEGIN DELETE FROM item WHERE id = OLD.id + 1; END": "other rows",
+    "CREATE TRIGGER x BEFORE UPDATE ON item BEGIN UPDATE item SET qty = 1 WHERE id = NEW.id; END": "BEFORE trigger",
+    "CREATE TRIGGER x INSERT ON item BEGIN SELECT raise(ABORT, code); END": "not constant",
+    "CREATE TRIGGER x INSTEAD OF INSERT ON item BEGIN SELECT 1; END": "it is on item",
+    "CREATE TRIGGER x AFTER INSERT ON item BEGIN INSERT INTO log VALUES (NEW.code); END": "a result of type text",
+    "CREATE TRIGGER x AFTER INSERT ON item BEGIN SELECT raise(IGNORE); END": "after the row is written",
+    "CREATE TRIGGER x AFTER INSERT ON item BEGIN UPDATE log SET item = 1; UPDATE item SET qty = 1; END": "other rows",
+    "CREATE TRIGGER x AFTER INSERT ON log BEGIN UPDATE item SET qty = NEW.nothing WHERE id = 1; END": "nothing",
     "CREATE TRIGGER x AFTER UPDATE ON item BEGIN UPDATE item SET qty = 1; END": "every row",
     "CREATE TRIGGER x AFTER UPDATE ON item BEGIN UPDATE item SET qty = 1 WHERE code = NEW.code; END": "by its key",
     "CREATE TRIGGER x AFTER UPDATE ON item BEGIN UPDATE item SET qty = 1 WHERE id = NEW.qty; END": "another row",
@@ -147,13 +151,14 @@ REFUSED = {
     "CREATE TRIGGER x AFTER UPDATE ON tag BEGIN UPDATE tag SET touched = 1 WHERE name = NEW.name; END": "by its key",
     "CREATE TRIGGER x AFTER INSERT ON item BEGIN UPDATE item SET qty = 1 WHERE id = OLD.id; END": "OLD",
     "CREATE TRIGGER x AFTER UPDATE ON item BEGIN UPDATE item SET twice = 1 WHERE id = NEW.id; END": "sets twice",
-    "CREATE TRIGGER x AFTER UPDATE ON item BEGIN UPDATE item SET qty = NEW.twice WHERE id = NEW.id; END": "twice",
-    "CREATE TRIGGER x AFTER UPDATE ON item BEGIN UPDATE item SET qty = 1, version = qty WHERE id = NEW.id; END": "sets",
+    "CREATE TRIGGER x AFTER UPDATE ON item BEGIN UPDATE item SET twice = NEW.twice WHERE id = NEW.id; END": "twice",
+    "CREATE TRIGGER x AFTER UPDATE ON item BEGIN UPDATE log SET item = 1, item = 2; END": "one column twice",
     "CREATE TRIGGER x AFTER UPDATE ON item BEGIN UPDATE item SET qty = 'x' WHERE id = NEW.id; END": "'x' is no integer",
-    "CREATE TRIGGER x AFTER UPDATE ON item BEGIN UPDATE item SET qty = (SELECT 1) WHERE id = NEW.id; END": "subquery",
+    "CREATE TRIGGER x AFTER UPDATE ON item BEGIN UPDATE item SET qty = (SELECT 1 FROM x) WHERE id = NEW.id; END": "sub",
     "CREATE TRIGGER x AFTER UPDATE ON item BEGIN UPDATE OR IGNORE item SET qty = 1 WHERE id = NEW.id; END": "",
     "CREATE TRIGGER x AFTER UPDATE ON item WHEN qty > 1 BEGIN UPDATE item SET qty = 1 WHERE id = NEW.id; END": "WHEN",
-    "CREATE TRIGGER x AFTER UPDATE ON item WHEN (SELECT 1) BEGIN UPDATE item SET qty = 1 WHERE id = NEW.id; END": "sub",
+    "CREATE TRIGGER x AFTER UPDATE ON item WHEN (SELECT 1 FROM x) "
+    "BEGIN UPDATE item SET qty = 1 WHERE id = NEW.id; END": "sub",
     "CREATE TRIGGER x AFTER UPDATE ON nowhere BEGIN UPDATE nowhere SET a = 1 WHERE rowid = NEW.rowid; END": "nowhere",
     "CREATE TRIGGER x AFTER UPDATE ON item": "not understood",
     "CREATE TRIGGER x AFTER UPDATE ON item BEGIN": "not understood",

@@ -46,6 +46,8 @@ class Statement:
     """Of a key or unique constraint: its index alone, which leaves the table free for others to be built beside it."""
     attach_sql: str = ""
     """Makes the constraint of that index, at once."""
+    trial_sql: str = ""
+    """Run just before, to hear whether the server accepts what it does not look at yet; changes nothing."""
 
 
 def before_data(plan: Plan) -> list[Statement]:
@@ -202,14 +204,17 @@ def _view(schema: str, view: ViewPlan) -> Statement:
 
 def triggers(plan: Plan) -> list[Statement]:
     """Return the translated triggers: each with its function as one text of two statements."""
-    tables = {table.source: table for table in plan.tables}
-    return [_trigger(plan.schema, tables[one.table], one) for one in plan.triggers if one.table in tables]
+    targets = {view.source: view.target for view in plan.views} | {table.source: table.target for table in plan.tables}
+    return [_trigger(plan.schema, targets[one.table], one) for one in plan.triggers if one.table in targets]
 
 
-def _trigger(schema: str, table: TablePlan, trigger: TriggerPlan) -> Statement:
-    drop = f"DROP TRIGGER {quote(trigger.name)} ON {qualify(schema, table.target)};\nDROP FUNCTION {trigger.function}()"
+def _trigger(schema: str, table: str, trigger: TriggerPlan) -> Statement:
+    drop = f"DROP TRIGGER {quote(trigger.name)} ON {qualify(schema, table)};\nDROP FUNCTION {trigger.function}()"
     sql = ";\n".join(statement.rstrip().rstrip(";") for statement in trigger.statements)
-    return Statement(sql, "trigger", trigger.name, trigger.table, drop, optional=True, source=trigger.source)
+    trial = ";\n".join(trigger.trial)
+    return Statement(
+        *(sql, "trigger", trigger.name, trigger.table, drop), optional=True, source=trigger.source, trial_sql=trial
+    )
 
 
 def after_data(plan: Plan) -> list[Statement]:

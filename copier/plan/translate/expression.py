@@ -72,14 +72,14 @@ def translate_expression(
     with shallow():
         found = TableExpressions(table, rules).value(parse_expression(sql))
         if column is not None:
-            _refuse_conversion(found, column)
+            refuse_conversion(found, column)
             return fit(found, column, rules)
         if value is None:
             value = immutable and not found.column
         return found.sql if value else condition(found, rules).sql
 
 
-def _refuse_conversion(value: Value, column: ColumnPlan) -> None:
+def refuse_conversion(value: Value, column: ColumnPlan) -> None:
     """Refuse text that SQLite, by the column's affinity, would store as a number where it reads as one."""
     numeric = affinity_of(column.declared) in ("integer", "real", "numeric")
     written = value.kind in ("text", "jsonval") and (not value.moment or value.digits)

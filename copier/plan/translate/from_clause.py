@@ -12,7 +12,6 @@ from copier.plan.translate.parse import Untranslatable
 from copier.plan.translate.query_value import QueryExpressions
 from copier.plan.translate.relation import Output, Relation, World
 from copier.plan.translate.scope import lower
-from copier.plan.translate.value import Rules
 
 Build = Callable[[exp.Expr, World], tuple[str, Sequence[Output]]]
 
@@ -101,4 +100,4 @@ class FromClause:
         if left is None or mine is None:
             raise Untranslatable(f"USING ({name}) names no column of both sides")
         right.hidden.add(lower(name))
-        return compare("=", left, mine, Rules(strict=False)).sql
+        return compare("=", left, mine, self._expressions.rules).sql

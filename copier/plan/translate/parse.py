@@ -116,12 +116,12 @@ def parse_expression(sql: str) -> exp.Expr:
     return tree
 
 
-def parse_update(sql: str) -> exp.Update:
-    """Return the tree of one UPDATE. Errors: Untranslatable when `sql` is not exactly one UPDATE."""
+def parse_statement(sql: str) -> exp.Expr:
+    """Return the tree of one INSERT, UPDATE, DELETE or SELECT. Errors: Untranslatable when `sql` is no such thing."""
     tokenize(sql)
     tree = _parse(sql)
-    if not isinstance(tree, exp.Update):
-        raise Untranslatable("is not an UPDATE")
+    if not isinstance(tree, (exp.Insert, exp.Update, exp.Delete, exp.Select)):
+        raise Untranslatable("is no INSERT, UPDATE, DELETE or SELECT")
     check_precedence(tree)
     return tree
 

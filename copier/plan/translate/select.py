@@ -14,7 +14,7 @@ from copier.plan.translate.convert import as_output
 from copier.plan.translate.from_clause import FromClause
 from copier.plan.translate.order import ordered
 from copier.plan.translate.parse import Untranslatable
-from copier.plan.translate.query_value import QueryExpressions
+from copier.plan.translate.query_value import QueryExpressions, Subqueries
 from copier.plan.translate.relation import Frame, Output, World
 from copier.plan.translate.scope import Scope, lower
 from copier.plan.translate.value import Rules, Value, refuse_merging
@@ -30,9 +30,18 @@ _OPERATORS: dict[type[exp.Expr], str] = {exp.Union: "UNION", exp.Intersect: "INT
 class Queries:
     """Translates the queries of one statement; `text` is that statement, for the names of unnamed columns."""
 
-    def __init__(self, scope: Scope, text: str) -> None:
+    def __init__(self, scope: Scope, text: str, rules: Rules = _RULES) -> None:
         self._scope = scope
         self._text = text
+        self._rules = rules
+
+    def subqueries(self) -> Subqueries:
+        """Return what translates the queries inside a statement's expressions."""
+        return _Nested(self, World(self._scope))
+
+    def inside(self, node: exp.Query, outer: Frame) -> tuple[str, list[Output]]:
+        """Return a query that sees the names of `outer`, and its columns."""
+        return self._query(node, World(self._scope), outer)
 
     def top(self, node: exp.Query, names: Sequence[str] = ()) -> tuple[str, list[Output]]:
         """Return a whole query and its columns, called `names` where given."""
@@ -46,7 +55,7 @@ class Queries:
         prefix, world = self._with(node, world, outer)
         built = self._build(node, world, outer)
         rename(built, names or None, self._scope)
-        sql = ordered(node, built, QueryExpressions(built.frame, _Nested(self, world), _RULES))
+        sql = ordered(node, built, QueryExpressions(built.frame, _Nested(self, world), self._rules))
         if one_row and not node.args.get("limit") and not _is_single(node):
             sql += " LIMIT 1"
         return prefix + sql, built.outputs
@@ -111,7 +120,7 @@ class Queries:
             raise Untranslatable("a SELECT without columns")
         aliases = {lower(p.alias): p.this for p in node.expressions if isinstance(p, exp.Alias)}
         frame = Frame(aliases=aliases, outer=outer)
-        expressions = QueryExpressions(frame, _Nested(self, world), _RULES)
+        expressions = QueryExpressions(frame, _Nested(self, world), self._rules)
         body = ""
         source = _arg(node, "from")
         if source is not None:

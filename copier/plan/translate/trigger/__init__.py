@@ -1,0 +1,1 @@
+"""Triggers -> PL/pgSQL functions and triggers, where their effect is kept."""
