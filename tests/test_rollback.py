@@ -60,7 +60,7 @@ async def test_rollback_leaves_the_target_as_it_was(
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ("INSERT INTO child (parent) VALUES (1)", "child: 1 rows added or changed"),
+        ("INSERT INTO child (parent) VALUES (1)", "child: 1 row added or changed"),
         ("UPDATE parent SET name = 'c' WHERE id = 2", "1 of its rows gone or changed"),
         ("DELETE FROM child WHERE id = 3", "child: 1 of its rows gone or changed"),
     ],
@@ -149,3 +149,57 @@ async def test_schema_then_data_then_check_then_two_rollbacks(
     await migration.rollback(settings, no_dump=True)
     assert await relations(pg) == set()
     assert not await pg.fetchval("SELECT true FROM pg_namespace WHERE nspname = 'shop'")
+
+
+ACTING = """
+CREATE TABLE parent (id bigint PRIMARY KEY, name text);
+CREATE TABLE child (id bigint, parent bigint REFERENCES parent ON DELETE CASCADE, note text);
+CREATE SCHEMA other;
+CREATE TABLE other.mark (parent bigint REFERENCES parent ON DELETE SET NULL);
+"""
+
+
+async def test_rows_of_others_are_not_dragged_along(
+    family: Path, tmp_path: Path, pg_dsn: str, pg: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    await pg.execute(ACTING)
+    settings = Settings(sqlite=family, postgres=pg_dsn, no_backup=True)
+    await migration.data(settings)
+    await pg.execute("INSERT INTO child VALUES (90, 2, 'theirs'); INSERT INTO other.mark VALUES (1), (NULL)")
+    with pytest.raises(RollbackRefused) as caught:
+        await migration.rollback(settings, no_dump=True)
+    assert "child: 1 row by child_parent_fkey (ON DELETE CASCADE)" in str(caught.value)
+    assert "mark: 1 row by mark_parent_fkey (ON DELETE SET NULL)" in str(caught.value)
+    assert await pg.fetchval("SELECT count(*) FROM child") == 4
+    await pg.execute("UPDATE child SET parent = NULL WHERE id = 90; DELETE FROM other.mark")
+    dump = tmp_path / "before.sql"
+    result = await migration.rollback(settings, dump=dump)
+    assert "theirs" in dump.read_text(), "tables that were there before are dumped too"
+    assert result.deleted_rows == {"parent": 2, "child": 3}
+    assert await pg.fetchval("SELECT note FROM child") == "theirs"
+
+
+async def test_a_dry_run_says_what_would_go_and_changes_nothing(
+    family: Path, pg_dsn: str, pg: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    settings = Settings(sqlite=family, postgres=pg_dsn, no_backup=True)
+    await migration.full(settings)
+    before = await relations(pg)
+    tried = await migration.rollback(settings, dry_run=True)
+    assert tried.dry
+    assert tried.dump is None
+    assert await relations(pg) == before
+    assert await pg.fetchval("SELECT count(*) FROM child") == 3
+    done = await migration.rollback(settings, no_dump=True)
+    assert (tried.run, tried.dropped) == (done.run, done.dropped)
+    assert await relations(pg) == set()
+
+
+async def test_a_dry_run_refuses_as_the_rollback_would(
+    family: Path, pg_dsn: str, pg: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    settings = Settings(sqlite=family, postgres=pg_dsn, no_backup=True)
+    await migration.full(settings)
+    await pg.execute("CREATE VIEW theirs AS SELECT * FROM child")
+    with pytest.raises(RollbackRefused, match="depend"):
+        await migration.rollback(settings, dry_run=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,18 +11,27 @@ import asyncpg
 from copier.config import Settings
 from copier.errors import RollbackRefused, TerminalError
 from copier.events import Listener, ignore
-from copier.plan.names import qualify
 from copier.postgres.cutoff import run_until_cancelled
 from copier.postgres.dump import dump as dump_tables
-from copier.postgres.ledger import Ledger, Run
+from copier.postgres.ledger import Run
 from copier.postgres.ledger_objects import ObjectRow
 from copier.postgres.ledger_tables import Connection
 from copier.postgres.savepoint import savepoint
 from copier.postgres.setaside import SetAside, put_back
-from copier.postgres.undo import delete_written_rows, xmin_filter
+from copier.postgres.undo import ActingKey, delete_sql
 from copier.postgres.writer import server_words
 from copier.report import Report
+from copier.run.ours import errors
+from copier.run.preflight import require_writable
 from copier.run.progress import Progress
+from copier.run.rollback_checks import (
+    TableChange,
+    keys_in_the_way,
+    lock_and_count,
+    refuse_changes,
+    refuse_dragged,
+    refuse_later,
+)
 from copier.run.session import Target, open_target
 
 GONE = (
@@ -32,6 +41,17 @@ GONE = (
     asyncpg.InvalidSchemaNameError,
 )
 """What DROP says of an object that somebody, or a dropped table, took along."""
+
+
+@dataclass(frozen=True, slots=True)
+class What:
+    """What a rollback is asked for."""
+
+    run: str | None
+    """None for the newest."""
+    dump: Path | None
+    no_dump: bool
+    discard_changes: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,20 +66,25 @@ class RollbackResult:
     dump: Path | None
     put_back: list[str] = field(default_factory=list)
     """Objects that the run had set aside."""
+    dry: bool = False
+    """Everything above was tried and taken back again."""
 
 
 @dataclass(frozen=True, slots=True)
-class TableChange:
-    """How a table differs from what the run left."""
+class Undone:
+    """A run taken back, in a transaction that has not ended."""
 
-    target: str
-    created: bool
-    written: int
-    """Rows the run wrote."""
-    unchanged: int
-    """Of these, rows still as it wrote them."""
-    others: int
-    """Rows somebody else added, or changed since."""
+    result: RollbackResult
+    changes: list[TableChange]
+    """As found before, under a lock."""
+    keys: list[ActingKey]
+    statements: list[str]
+    """What took it back, in order, but for what the ledger did."""
+    objects: list[ObjectRow]
+
+
+class _TakeBack(Exception):
+    """Leaves a transaction so that it is rolled back."""
 
 
 async def rollback(
@@ -70,57 +95,79 @@ async def rollback(
     dump: Path | None = None,
     no_dump: bool = False,
     discard_changes: bool = False,
+    dry_run: bool = False,
 ) -> RollbackResult:
-    """Take back a run, the newest by default.
+    """Take back a run, the newest by default; with `dry_run` try all of it but the dump, and change nothing.
 
     Raises RollbackRefused, and changes nothing, when there is no such run, when rows were added or changed since and
     `discard_changes` is off, or when objects of others depend on what would be dropped.
     """
     progress = Progress(Report(command="rollback"), listener)
-    return await run_until_cancelled(_rollback(settings, progress, run, dump, no_dump, discard_changes))
+    what = What(run, dump, no_dump or dry_run, discard_changes)
+    with errors():
+        return await run_until_cancelled(_rollback(settings, progress, what, dry_run))
 
 
-async def _rollback(
-    settings: Settings, progress: Progress, run: str | None, dump: Path | None, no_dump: bool, discard_changes: bool
-) -> RollbackResult:
+async def _rollback(settings: Settings, progress: Progress, what: What, dry_run: bool) -> RollbackResult:
     async with open_target(settings) as target:
-        found = await _find(target, run)
-        await target.ledger.lock(target.control, found.target_schema)
-        await _refuse_later(target, found)
+        run = await take(target, what.run)
         with progress.phase("rollback"):
-            try:
-                async with target.control.transaction():
-                    return await _undo(target, found, progress, dump, no_dump, discard_changes)
-            except asyncpg.DependentObjectsStillExistError as error:
-                raise RollbackRefused(
-                    f"objects of others depend on what run {found.id} created: {server_words(error)}",
-                    hint="nothing was removed; drop those objects first",
-                ) from error
-            except asyncpg.PostgresError as error:
-                words = server_words(error)
-                raise TerminalError(f"PostgreSQL refused the rollback: {words}", hint="nothing was removed") from error
+            undone = await undo(target, run, progress, what, keep=not dry_run)
+        return replace(undone.result, dry=dry_run)
 
 
-async def _undo(
-    target: Target, run: Run, progress: Progress, dump: Path | None, no_dump: bool, discard_changes: bool
-) -> RollbackResult:
+async def take(target: Target, wanted: str | None) -> Run:
+    """Return the run to take back, with the lock of its schema held; raises what forbids even to look at its rows."""
+    require_writable(target)
+    run = await _find(target, wanted)
+    await target.ledger.lock(target.control, run.target_schema)
+    await refuse_later(target, run)
+    return run
+
+
+async def undo(target: Target, run: Run, progress: Progress, what: What, *, keep: bool) -> Undone:
+    """Take the run back, in one transaction; without `keep` that is taken back in turn."""
+    undone: Undone | None = None
+    try:
+        # What was committed before a table was locked must be seen when it is counted, whatever the role's default is.
+        async with target.control.transaction(isolation="read_committed"):
+            undone = await _undo(target, run, progress, what)
+            if not keep:
+                raise _TakeBack
+    except _TakeBack:
+        pass
+    except asyncpg.DependentObjectsStillExistError as error:
+        raise RollbackRefused(
+            f"objects of others depend on what run {run.id} created: {server_words(error)}",
+            hint="nothing was removed; drop those objects first",
+        ) from error
+    except asyncpg.PostgresError as error:
+        words = server_words(error)
+        raise TerminalError(f"PostgreSQL refused the rollback: {words}", hint="nothing was removed") from error
+    assert undone is not None
+    return undone
+
+
+async def _undo(target: Target, run: Run, progress: Progress, what: What) -> Undone:
     """Lock, count, dump, remove: nobody can change the tables between the count and the drop."""
     control, ledger = target.control, target.ledger
     objects = await ledger.objects.all(control, run.id)
-    changes = await _changes(target, run, objects)
-    if not discard_changes:
-        _refuse_changes(run, changes)
-    path = None if no_dump else await _dump(target, run, changes, dump, progress)
-    dropped = [
-        f"{row.kind} {row.name}"
-        for row in reversed(objects)
-        if row.state == "created" and row.drop_sql and await _drop(control, row.drop_sql)
-    ]
-    deleted = await _delete_rows(target, run, ledger, changes)
-    restored = await _put_back(target, objects)
+    changes = await lock_and_count(target, run, objects)
+    keys = await keys_in_the_way(target, run, changes)
+    if not what.discard_changes:
+        refuse_changes(run, changes)
+        await refuse_dragged(target, run, keys)
+    path = None if what.no_dump else await _dump(target, run, changes, what.dump, progress)
+    created = [row for row in reversed(objects) if row.state == "created" and row.drop_sql]
+    dropped = [row for row in created if await _drop(control, row.drop_sql)]
+    statements = [row.drop_sql for row in dropped] + await _delete_rows(target, run, changes)
+    restored = await _put_back(target, objects, statements)
     await ledger.delete_run(control, run.id)
     await ledger.drop_if_empty(control)
-    return RollbackResult(run.id, dropped, deleted, path, restored)
+    # as counted under the lock: ON DELETE CASCADE of a parent may take a child's rows before its own DELETE does
+    deleted = {change.target: change.unchanged for change in changes if not change.created}
+    result = RollbackResult(run.id, [f"{row.kind} {row.name}" for row in dropped], deleted, path, restored)
+    return Undone(result, changes, keys, statements, objects)
 
 
 async def _find(target: Target, run: str | None) -> Run:
@@ -135,61 +182,10 @@ async def _find(target: Target, run: str | None) -> Run:
     return found
 
 
-async def _refuse_later(target: Target, run: Run) -> None:
-    """Tables of this run may have been made anew by a later one: then they are not this run's to remove."""
-    later = await target.ledger.later_runs(target.control, run.id)
-    if later:
-        raise RollbackRefused(
-            f"run {later[0]} came after run {run.id} and worked on the same tables",
-            hint=f"roll that back first: sqlite2pg rollback --run {later[0]}",
-        )
-
-
-async def _changes(target: Target, run: Run, objects: list[ObjectRow]) -> list[TableChange]:
-    states = await target.ledger.table_states(target.control, run.id)
-    totals = await target.ledger.chunks.totals(target.control, run.id)
-    created = {o.source_table for o in objects if o.kind == "table" and o.state == "created"}
-    changes = []
-    for source, row in states.items():
-        name = qualify(run.target_schema, row["target"])
-        if not await target.control.fetchval("SELECT to_regclass($1) IS NOT NULL", name):
-            continue
-        # Writers wait; readers, and the dump, do not.
-        await target.control.execute(f"LOCK TABLE {name} IN SHARE ROW EXCLUSIVE MODE")
-        xids = await target.ledger.chunks.xids(target.control, run.id, source)
-        condition = xmin_filter(xids) if xids else "false"
-        counts = await target.control.fetchrow(
-            f"SELECT count(*) FILTER (WHERE {condition}) AS ours, count(*) AS all_rows FROM {name}"
-        )
-        assert counts is not None
-        written = totals[source].rows if source in totals else 0
-        others = counts["all_rows"] - counts["ours"]
-        changes.append(TableChange(row["target"], source in created, written, counts["ours"], others))
-    return changes
-
-
-def _refuse_changes(run: Run, changes: list[TableChange]) -> None:
-    found = []
-    for change in changes:
-        gone = change.written - change.unchanged
-        others = change.others if change.created else 0
-        if others or gone:
-            parts = [
-                f"{others:,} rows added or changed" if others else "",
-                f"{gone:,} of its rows gone or changed" if gone else "",
-            ]
-            found.append(f"{change.target}: {', '.join(filter(None, parts))}")
-    if found:
-        raise RollbackRefused(
-            f"the target changed since run {run.id}: {'; '.join(found)}",
-            hint="nothing was removed. --discard-changes removes the tables all the same, after the dump",
-        )
-
-
 async def _dump(
     target: Target, run: Run, changes: list[TableChange], to: Path | None, progress: Progress
 ) -> Path | None:
-    tables = [(run.target_schema, change.target) for change in changes if change.created]
+    tables = [(run.target_schema, change.target) for change in changes if change.created or change.unchanged]
     if not tables:
         return None
     path = to or Path(f"sqlite2pg_rollback_{datetime.now(UTC):%Y%m%d_%H%M%S}.sql")
@@ -207,14 +203,14 @@ async def _drop(control: Connection, drop_sql: str) -> bool:
     return True
 
 
-async def _put_back(target: Target, objects: list[ObjectRow]) -> list[str]:
-    """Put back what an unfinished run had set aside."""
+async def _put_back(target: Target, objects: list[ObjectRow], done: list[str]) -> list[str]:
+    """Put back what an unfinished run had set aside; `done` gets the statements."""
     items = [
         SetAside(o.kind, o.name, o.source_table or "", o.drop_sql, o.restore_sql)
         for o in objects
         if o.state == "set aside" and o.restore_sql is not None
     ]
-    refused = await put_back(target.control, items)
+    refused = await put_back(target.control, items, done)
     if refused:
         item, words = refused[0]
         raise RollbackRefused(
@@ -224,24 +220,23 @@ async def _put_back(target: Target, objects: list[ObjectRow]) -> list[str]:
     return [f"{item.kind} {item.name}" for item in items]
 
 
-async def _delete_rows(target: Target, run: Run, ledger: Ledger, changes: list[TableChange]) -> dict[str, int]:
-    """Take the run's rows out of tables it did not create; children before parents, found by trying."""
-    states = await ledger.table_states(target.control, run.id)
-    kept = {change.target for change in changes if not change.created}
-    waiting = [source for source, row in states.items() if row["target"] in kept]
-    deleted: dict[str, int] = {}
+async def _delete_rows(target: Target, run: Run, changes: list[TableChange]) -> list[str]:
+    """Take the run's rows out of tables it did not create, children before parents, found by trying.
+
+    Returns the statements in the order in which they worked.
+    """
+    waiting = [delete_sql(run.target_schema, c.target, c.xids) for c in changes if not c.created and c.xids]
+    done: list[str] = []
     while waiting:
         refused: list[tuple[str, asyncpg.ForeignKeyViolationError]] = []
-        for source in waiting:
-            name = states[source]["target"]
+        for statement in waiting:
             try:
                 async with target.control.transaction():
-                    deleted[name] = await delete_written_rows(
-                        target.control, ledger, run.id, source, run.target_schema, name
-                    )
+                    await target.control.execute(statement)
+                done.append(statement)
             except asyncpg.ForeignKeyViolationError as error:
-                refused.append((source, error))
+                refused.append((statement, error))
         if len(refused) == len(waiting):
             raise refused[0][1]
-        waiting = [source for source, _ in refused]
-    return deleted
+        waiting = [statement for statement, _ in refused]
+    return done
