@@ -150,6 +150,7 @@ async def end_exact(case: Case, dsn: str, failed: CopierError | None, **more: An
         if again is not None:
             # The run had ended when its last answer got lost.
             assert isinstance(again, TargetUnusable), repr(again)
+            assert "ended verified" in str(again), "the same command says so"
             assert await _ended(dsn), repr(again)
     await assert_identical(case, dsn)
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import NoReturn
 
 from copier.config import Settings
-from copier.errors import ResumeRefused, SourceUnreadable, TargetUnusable, UsageError
+from copier.errors import SourceUnreadable, TargetUnusable, UsageError
 from copier.events import Message
 from copier.plan.existing import ExistingTable
 from copier.plan.file import dump_plan
@@ -17,16 +18,10 @@ from copier.postgres.catalog import read_target
 from copier.postgres.ledger import Run
 from copier.postgres.ledger_objects import ObjectRow
 from copier.postgres.schema import SchemaBuilder
+from copier.run.former import ENDED_HINT, EndedRun, ended_run, read_setup, refuse_changed
 from copier.run.progress import Progress
 from copier.run.session import Source, Target, digest, existing_tables, make_plan, new_run_id
-
-CHANGED = {
-    "source": "the SQLite file changed",
-    "plan": "the plan differs",
-    "target": "the target's tables changed",
-    "options": "the options differ",
-    "command": "it was another command",
-}
+from copier.units import plural
 
 
 @dataclass(slots=True)
@@ -76,14 +71,14 @@ async def begin(
     if any(table.existing for table in plan.tables):
         for warning in plan.warnings:
             progress.listener(Message("warning", warning))
-    run = _new_run(settings, source, _setup(settings, source, plan, existing, command), command)
+    run = _new_run(settings, source, read_setup(settings, source, command, plan, existing), command)
     if former is not None:
-        _refuse_changed(former, run.setup_parts)
+        await refuse_changed(settings, source, former, run.setup_parts)
         run, attempt = former, await ledger.resume_run(control, former.id)
         progress.say(f"Going on with run {former.id} (attempt {attempt + 1}).")
     else:
         attempt = 0
-        await _record(run, settings, target, plan, profiles)
+        await _record(run, settings, source, target, plan, profiles)
     progress.report.run = run.id
     done = [(o.kind, o.name, o.source_table) for o in objects if o.state == "created"]
     builder = SchemaBuilder(ledger, run.id, done)
@@ -102,21 +97,14 @@ def _new_run(settings: Settings, source: Source, setup: dict[str, str], command:
 
 
 async def _record(
-    run: Run, settings: Settings, target: Target, plan: Plan, profiles: Mapping[str, TableProfile]
+    run: Run, settings: Settings, source: Source, target: Target, plan: Plan, profiles: Mapping[str, TableProfile]
 ) -> None:
     """Write a new run into the ledger; TargetUnusable where its tables hold rows that must not be there."""
     before = await _rows_before(settings, target, plan)
+    if settings.existing == "refuse" and any(before.values()):
+        _refuse_rows(before, await ended_run(settings, source, target, run.command))
     tables = [(t.source, t.target, t.existing, before.get(t.target, 0), profiles[t.source].rows) for t in plan.tables]
     await target.ledger.begin_run(target.control, run, dump_plan(plan), tables)
-
-
-async def filled_tables(settings: Settings, target: Target) -> frozenset[str]:
-    """Return the target tables that the unfinished run writes to, if there is one: their rows may be its own."""
-    control, ledger = target.control, target.ledger
-    former = await ledger.unfinished(control, settings.schema) if await ledger.exists(control) else None
-    if former is None:
-        return frozenset()
-    return frozenset(row["target"] for row in (await ledger.table_states(control, former.id)).values())
 
 
 async def _plan(
@@ -135,40 +123,15 @@ async def _plan(
     return make_plan(source, profiles, settings, rest), rest, replaced
 
 
-def _setup(
-    settings: Settings, source: Source, plan: Plan, existing: Mapping[str, ExistingTable], command: str
-) -> dict[str, str]:
-    used = sorted(t.target for t in plan.tables if t.existing)
-    return {
-        "source": source.snapshot.fingerprint.digest(),
-        "log": source.snapshot.fingerprint.log_digest(),
-        "plan": digest(dump_plan(plan)),
-        "target": digest(*(repr(existing[name]) for name in used)),
-        "options": digest(settings.existing, settings.orphans, str(settings.with_rowid)),
-        "command": command,
-    }
-
-
-def _refuse_changed(former: Run, setup: Mapping[str, str]) -> None:
-    same = {part for part in CHANGED if former.setup_parts.get(part) == setup[part]}
-    if setup["log"] and former.setup_parts.get("log") == setup["log"]:
-        same.add("source")  # checkpointed since, no more
-    changed = [words for part, words in CHANGED.items() if part not in same]
-    if changed:
-        raise ResumeRefused(
-            f"run {former.id} did not end, and cannot go on: {' and '.join(changed)} since it began",
-            hint="`sqlite2pg rollback` removes what it did, then run again; or restore what changed",
-        )
-
-
 def _refuse_orphans(settings: Settings, plan: Plan) -> None:
     if settings.orphans != "fail":
         return
     for table in plan.tables:
         for key in table.foreign_keys:
             if key.orphans:
+                rows = f"{plural(key.orphans, 'row')} of {table.source}"
                 raise SourceUnreadable(
-                    f"{key.orphans:,} rows of {table.source} have no parent in {key.parent_table} ({key.name})",
+                    f"{rows} without a parent in {key.parent_table} ({key.name})",
                     hint="correct them, or choose --orphans=not-valid or --orphans=quarantine",
                     table=table.source,
                 )
@@ -178,28 +141,33 @@ def _require_tables(plan: Plan) -> None:
     missing = [t.target for t in plan.tables if not t.existing]
     if missing:
         raise UsageError(
-            f"{len(missing)} tables are not in the target: {', '.join(missing[:5])}",
+            f"{plural(len(missing), 'table')} not in the target: {', '.join(missing[:5])}",
             hint="create them first (`sqlite2pg schema`), leave them out with --exclude, or use `full`",
         )
 
 
 async def _rows_before(settings: Settings, target: Target, plan: Plan) -> dict[str, int]:
-    """Count the rows of existing target tables; TargetUnusable when there are any and the settings do not allow it."""
+    """Return existing target table -> its rows, but for tables that will be emptied."""
     counts: dict[str, int] = {}
     for table in plan.tables:
-        if table.existing:
+        if table.existing and settings.existing != "truncate":
             name = qualify(settings.schema, table.target)
             counts[table.target] = await target.control.fetchval(f"SELECT count(*) FROM {name}")
+    return counts
+
+
+def _refuse_rows(counts: Mapping[str, int], ended: EndedRun | None) -> NoReturn:
     filled = {name: count for name, count in counts.items() if count}
-    if filled and settings.existing == "refuse":
-        listed = ", ".join(f"{name} ({count:,} rows)" for name, count in list(filled.items())[:5])
-        more = f" and {len(filled) - 5} more" if len(filled) > 5 else ""
-        raise TargetUnusable(
-            f"the target tables are not empty: {listed}{more}",
-            hint="nothing was changed. `sqlite2pg status` shows earlier runs and `rollback` removes one; "
-            "--existing=append, truncate or replace are choices",
-        )
-    return {} if settings.existing == "truncate" else counts
+    listed = ", ".join(f"{name} ({plural(count, 'row')})" for name, count in list(filled.items())[:5])
+    more = f" and {len(filled) - 5} more" if len(filled) > 5 else ""
+    said = f"the target tables are not empty: {listed}{more}"
+    if ended is not None:
+        raise TargetUnusable(f"{said}; {ended}", hint=ENDED_HINT)
+    raise TargetUnusable(
+        said,
+        hint="nothing was changed. `sqlite2pg status` shows earlier runs and `rollback` removes one; "
+        "--existing=append, truncate or replace are choices",
+    )
 
 
 def with_plain_columns(plan: Plan, plain: set[tuple[str, str]]) -> Plan:

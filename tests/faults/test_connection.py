@@ -132,8 +132,11 @@ async def test_a_server_that_stays_away_ends_the_run_after_about_a_minute(
     await end_exact(small, proxy.direct, error)
 
 
-async def test_cancelling_while_the_network_stands_still(small: Case, proxy: Proxy) -> None:
+async def test_cancelling_while_the_network_stands_still(
+    small: Case, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A cancel must not wait for a peer that is silent."""
+    monkeypatch.setattr("copier.postgres.cutoff.GRACE_S", 0.5)
     proxy.decide = NthCommit(2, "hold answer")
     task = asyncio.create_task(run(small, proxy.dsn))
     await proxy.held.wait()
@@ -148,7 +151,8 @@ async def test_cancelling_while_the_network_stands_still(small: Case, proxy: Pro
     await end_exact(small, proxy.direct, CopierError("cancelled"))
 
 
-async def test_a_port_where_nothing_is(small: Case, proxy: Proxy) -> None:
+async def test_a_port_where_nothing_is(small: Case, proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("copier.run.session.FIRST_CONNECT_S", 0.5)
     proxy.open = False
     error = await try_run(small, proxy.dsn)
     assert error is not None

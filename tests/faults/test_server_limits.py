@@ -68,8 +68,9 @@ async def test_max_connections_reached(
     small: Case, narrow_server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Before the start, between the checks and the copy, and in the middle of it."""
-    monkeypatch.setattr("copier.postgres.connect.Retry", partial(Retry, patience_s=1.0))
-    monkeypatch.setattr("copier.postgres.loss.PATIENCE_S", 1.0)
+    monkeypatch.setattr("copier.postgres.connect.Retry", partial(Retry, patience_s=0.3))
+    monkeypatch.setattr("copier.postgres.loss.PATIENCE_S", 0.3)
+    monkeypatch.setattr("copier.run.session.FIRST_CONNECT_S", 0.5)
     dsn = await narrow_server.ensure_database("narrow")
     taken = await take_all_slots(dsn)
     error = await try_run(small, dsn)
@@ -116,8 +117,11 @@ async def try_run_without_slots(
         await let_go(taken)
 
 
-async def test_no_connection_slot_left(small: Case, pg_dsn: str, pg: asyncpg.Connection) -> None:
+async def test_no_connection_slot_left(
+    small: Case, pg_dsn: str, pg: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """For an ordinary role: nothing at all left, and a few left but fewer than the run needs."""
+    monkeypatch.setattr("copier.run.session.FIRST_CONNECT_S", 0.5)
     name = await pg.fetchval("SELECT quote_ident(current_database())")
     await pg.execute("CREATE ROLE crowded LOGIN")
     try:

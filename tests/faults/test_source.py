@@ -18,7 +18,9 @@ from fix_faults import Case, assert_clear, make_source, read_source, read_target
 
 from copier.errors import CopierError, ResumeRefused, SourceBusy
 from copier.events import Event, TableProgress
-from copier.sqlite.connection import BUSY_TIMEOUT_S
+from copier.sqlite.snapshot import open_snapshot
+
+PATIENCE_S = 0.5
 
 HOLD = """
 import sqlite3, sys
@@ -67,12 +69,15 @@ async def assert_rows(case: Case, dsn: str) -> None:
 
 
 @pytest.mark.parametrize("statements", ["BEGIN EXCLUSIVE", "BEGIN IMMEDIATE; UPDATE note SET score = 0"])
-async def test_a_lock_held_for_long_is_a_clear_refusal(app: Path, pg_dsn: str, statements: str) -> None:
+async def test_a_lock_held_for_long_is_a_clear_refusal(
+    app: Path, pg_dsn: str, statements: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(open_snapshot.__kwdefaults__, "busy_timeout_s", PATIENCE_S)
     case = case_of(app)
     with holding(app, statements) as holder:
         start_s = time.monotonic()
         error = await try_run(case, pg_dsn)
-        assert time.monotonic() - start_s < 3 * BUSY_TIMEOUT_S + 5
+        assert PATIENCE_S <= time.monotonic() - start_s < 3 * PATIENCE_S + 5
         assert isinstance(error, SourceBusy)
         assert "is locked" in str(error)
         assert f"pid {holder.pid}" in error.hint

@@ -21,6 +21,7 @@ from fix_proxy import NthCommit, Proxy
 from fix_tally import TALLY
 
 from copier.errors import CopierError, RunBusy, SourceBusy
+from copier.sqlite.snapshot import open_snapshot
 
 
 async def start_copy(case: Case, dsn: str) -> asyncio.subprocess.Process:
@@ -91,8 +92,11 @@ async def test_the_second_run_refuses_and_says_who_holds_the_target(small: Case,
     await assert_identical(small, proxy.direct)
 
 
-async def test_the_second_run_of_the_same_file_names_the_first(small: Case, proxy: Proxy) -> None:
+async def test_the_second_run_of_the_same_file_names_the_first(
+    small: Case, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """In a rollback-journal mode the source itself is locked."""
+    monkeypatch.setitem(open_snapshot.__kwdefaults__, "busy_timeout_s", 0.5)
     async with held_run(small, proxy) as first:
         error = await try_run(small, proxy.direct)
         assert isinstance(error, SourceBusy)
