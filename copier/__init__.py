@@ -4,10 +4,10 @@
 
     report = await migrate(Settings(sqlite=Path("app.db"), postgres="postgresql://.."))
 
-The verbs of the command line as coroutines: `inspect`, `validate`, `backup`, `schema`, `data`, `migrate` (the command's
-`full`), `verify` (its `check`), `status`, `rollback`, `retry_rejects`, and `list_rejects`, a generator. They take
-`Settings`, most a listener for typed events, print nothing, and raise `CopierError`. Importing this package loads none
-of the machinery until a verb is used.
+The verbs of the command line as coroutines: `inspect`, `validate`, `backup`, `salvage`, `schema`, `data`, `migrate`
+(the command's `full`), `verify` (its `check`), `status`, `rollback`, `retry_rejects`, and `list_rejects`, a generator.
+They take `Settings`, or paths, most a listener for typed events, print nothing, and raise `CopierError`. Importing this
+package loads none of the machinery until a verb is used.
 """
 
 from __future__ import annotations
@@ -18,7 +18,18 @@ if TYPE_CHECKING:
     from copier.config import Settings
     from copier.errors import CopierError
     from copier.events import Event, Listener
-    from copier.migration import backup, data, inspect, list_rejects, retry_rejects, rollback, schema, status, validate
+    from copier.migration import (
+        backup,
+        data,
+        inspect,
+        list_rejects,
+        retry_rejects,
+        rollback,
+        salvage,
+        schema,
+        status,
+        validate,
+    )
     from copier.migration import check as verify
     from copier.migration import full as migrate
     from copier.report import Report
@@ -36,6 +47,7 @@ __all__ = [
     "migrate",
     "retry_rejects",
     "rollback",
+    "salvage",
     "schema",
     "status",
     "validate",

@@ -51,6 +51,8 @@ class Settings:
     deep: bool = False
     backup: Path | None = None
     no_backup: bool = False
+    salvage: bool = False
+    """A damaged source is first written into a new file, as far as it can be read, and that is moved."""
     script: Path | None = None
     """Where `schema` and `full` write the SQL script."""
 

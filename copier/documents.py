@@ -61,6 +61,7 @@ class _Check(TypedDict):
     ok: bool
     detail: NotRequired[str | None]
     hint: NotRequired[str | None]
+    fatal: NotRequired[bool]
 
 
 class _Error(TypedDict):
@@ -72,11 +73,36 @@ class _Error(TypedDict):
     key: NotRequired[str | None]
 
 
+class _Loss(TypedDict):
+    kind: str
+    table: str
+    where: str
+    reason: str
+    rows: int
+    pages: int
+    found_rows: int
+
+
+class _Salvage(TypedDict):
+    source: str
+    path: str
+    listing: str
+    lost: int
+    lost_pages: int
+    unreadable_rows: int
+    refused_rows: int
+    counts: dict[str, int]
+    losses: list[_Loss]
+    problems: list[str]
+    notes: list[str]
+
+
 _PARTS: dict[str, TypeAdapter[Any]] = {
     "phases": TypeAdapter(list[_Phase]),
     "timeline": TypeAdapter(list[_RowSample]),
     "checks": TypeAdapter(list[_Check]),
     "error": TypeAdapter(_Error | None),
+    "salvage": TypeAdapter(_Salvage | None),
 }
 """What a Report has as plain dicts."""
 

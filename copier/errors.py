@@ -58,6 +58,17 @@ def root_cause(error: BaseException) -> BaseException:
     return next((leaf for leaf in leaves if isinstance(leaf, CopierError)), leaves[0])
 
 
+def broken_system(error: BaseException) -> CopierError | None:
+    """Return the copier's error for one of the operating system's that came out of a verb, None for any other error."""
+    if not isinstance(error, OSError):
+        return None
+    where = f"{error.filename}: " if error.filename else ""
+    return TerminalError(
+        f"{where}the operating system refused: {error.strerror or error}",
+        hint="check the disk, its free space and the permissions there, then run the same command again",
+    )
+
+
 class TransientError(CopierError):
     """Trying again may help."""
 

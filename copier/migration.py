@@ -8,13 +8,15 @@ from pathlib import Path
 
 from copier.assess.assessment import Assessment, assess
 from copier.config import Settings
-from copier.errors import CopierError, UsageError
+from copier.errors import CopierError, PlanError, UsageError
 from copier.events import Listener, Message, ignore
+from copier.plan.existing import ExistingTable
 from copier.plan.model import Plan
 from copier.plan.retry import with_target_types
 from copier.plan.script import script
 from copier.postgres.catalog import read_target
 from copier.postgres.cutoff import run_until_cancelled
+from copier.postgres.ledger import Run
 from copier.report import Report, TableReport
 from copier.run.outcome import add_rejects, describe, judge
 from copier.run.phases import Migration, back_up
@@ -24,16 +26,20 @@ from copier.run.proof import Proof, run_facts
 from copier.run.rejects import Reject, list_rejects
 from copier.run.retry import retry_rejects
 from copier.run.rollback import RollbackResult, rollback
+from copier.run.rollback_print import print_rollback
 from copier.run.session import existing_tables, make_plan, open_source, open_target, profile, with_plan_schema
 from copier.run.status import RunStatus, status
 from copier.sqlite.backup import BackupResult
 from copier.sqlite.chatdb import make_chat_database
+from copier.sqlite.salvage import salvage as salvage_file
+from copier.sqlite.salvage_result import SalvageResult
 
 __all__ = [
     "BackupResult",
     "Reject",
     "RollbackResult",
     "RunStatus",
+    "SalvageResult",
     "backup",
     "check",
     "data",
@@ -41,8 +47,10 @@ __all__ = [
     "full",
     "inspect",
     "list_rejects",
+    "print_rollback",
     "retry_rejects",
     "rollback",
+    "salvage",
     "schema",
     "schema_script",
     "status",
@@ -50,13 +58,23 @@ __all__ = [
 ]
 
 
-async def inspect(settings: Settings, listener: Listener = ignore) -> Assessment:
-    """Profile the source and plan; no target is needed. Raises SourceUnreadable, SourceBusy, PlanError, UsageError."""
+async def inspect(settings: Settings, listener: Listener = ignore, *, look_at_target: bool = False) -> Assessment:
+    """Profile the source and plan. Raises SourceUnreadable, SourceBusy, PlanError, UsageError.
+
+    With `look_at_target` the tables the target has already are the plan, as they are for a run, and what does not fit
+    them is a problem; TargetUnusable when it cannot be reached. Without, no target is needed.
+    """
     settings = with_plan_schema(settings)
     progress = Progress(Report(command="inspect"), listener)
     async with open_source(settings, readers=1) as source:
         profiles = await profile(source, settings, progress)
-        return assess(source.schema, profiles, make_plan(source, profiles, settings))
+        found = await _tables_there(settings) if look_at_target else None
+        return assess(source.schema, profiles, make_plan(source, profiles, settings, found))
+
+
+async def _tables_there(settings: Settings) -> dict[str, ExistingTable]:
+    async with open_target(settings) as target:
+        return existing_tables(await read_target(target.control, settings.schema), ())
 
 
 async def validate(settings: Settings, listener: Listener = ignore) -> Report:
@@ -82,6 +100,13 @@ async def backup(source: Path, to: Path, listener: Listener = ignore) -> BackupR
     return await back_up(source, to, progress)
 
 
+async def salvage(source: Path, to: Path, listener: Listener = ignore, *, immutable: bool = False) -> SalvageResult:
+    """Write what can be read of a damaged SQLite file into a new one, and list what cannot: see docs/salvage.md."""
+    progress = Progress(Report(command="salvage", source={"path": str(source)}), listener)
+    with progress.errors(), progress.phase("salvage"):
+        return await salvage_file(source, to, progress.pages, immutable=immutable)
+
+
 async def schema_script(settings: Settings, listener: Listener = ignore) -> str:
     """Return the whole DDL as a script for psql. With a target, its existing tables are left as they are."""
     settings = with_plan_schema(settings)
@@ -90,9 +115,7 @@ async def schema_script(settings: Settings, listener: Listener = ignore) -> str:
         profiles = await profile(source, settings, progress)
         if settings.postgres is None:
             return script(make_plan(source, profiles, settings))
-        async with open_target(settings) as target:
-            found = existing_tables(await read_target(target.control, settings.schema), ())
-            return script(make_plan(source, profiles, settings, found))
+        return script(make_plan(source, profiles, settings, await _tables_there(settings)))
 
 
 async def schema(settings: Settings, listener: Listener = ignore) -> Report:
@@ -132,7 +155,12 @@ async def _check(settings: Settings, progress: Progress) -> Report:
         found = existing_tables(there, created)
         recorded = await ledger.plan_text(control, run.id) if run else None
         profiles = {} if recorded or settings.plan else await profile(source, settings, progress)
-        plan = make_plan(source, profiles, settings, found, recorded=recorded)
+        try:
+            plan = make_plan(source, profiles, settings, found, recorded=recorded)
+        except PlanError as error:
+            if run is None or settings.plan is not None:
+                raise
+            raise _other_source(run, error) from error
         plan = with_target_types(plan, existing_tables(there, ()))
         plan = _only_present(plan, progress, {*found, *created})
         progress.report.run = run.id if run else None
@@ -141,6 +169,13 @@ async def _check(settings: Settings, progress: Progress) -> Report:
         await add_rejects(progress.report, target, plan, progress.report.run)
     judge(progress.report)
     return progress.finish()
+
+
+def _other_source(run: Run, error: PlanError) -> UsageError:
+    return UsageError(
+        f"the plan of run {run.id}, which moved {run.source} here, does not fit this source: {error}",
+        hint="give --sqlite the file that run moved, --schema the schema this one is in, or --plan its plan",
+    )
 
 
 async def demo(directory: Path, messages: int = 100_000, listener: Listener = ignore) -> Report:
@@ -162,7 +197,7 @@ def _only_present(plan: Plan, progress: Progress, names: set[str]) -> Plan:
     missing = [t for t in plan.tables if t.target not in names]
     for table in missing:
         progress.report.tables.append(TableReport(table.source, table.target))
-        progress.report.checks.append(
-            {"name": f"table {table.source}", "ok": False, "detail": f"{table.target} is not in the target", "hint": ""}
-        )
+        detail = f"{table.target} is not in the target"
+        said = {"name": f"table {table.source}", "ok": False, "detail": detail, "hint": "", "fatal": True}
+        progress.report.checks.append(said)
     return replace(plan, tables=tuple(t for t in plan.tables if t.target in names))

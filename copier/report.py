@@ -19,6 +19,9 @@ KIND, VERSION = "migration", 1
 REJECTS_SHOWN = 100
 """Rejects and mismatches listed in the document; all rejects are in the target's ledger."""
 
+LOSSES_SHOWN = 100
+"""Losses of a salvage listed in the document; all of them are in the listing beside the salvaged file."""
+
 
 @dataclass(slots=True)
 class TableReport:
@@ -91,7 +94,8 @@ class Report:
     """What `rejects --retry` did, by table."""
     mismatches: list[Mismatch] = field(default_factory=list)
     checks: list[dict[str, Any]] = field(default_factory=list)
-    """Preflight and verification checks: {"name", "ok", "detail", "hint"}."""
+    """Preflight and verification checks: {"name", "ok", "detail", "hint", "fatal"}. One that is neither ok nor fatal is
+    advice; reports of older versions do not say, and then it counts as fatal."""
     warnings: list[str] = field(default_factory=list)
     error: dict[str, Any] | None = None
     """{"type", "message", "hint", "table", "column", "key"} when outcome is failed or refused."""
@@ -101,6 +105,8 @@ class Report:
     version: int = VERSION
     timeline: list[dict[str, Any]] = field(default_factory=list)
     """{"t_s", "phase", "rows", "bytes"}: what data and verify had done by then; see `copier.run.timeline`."""
+    salvage: dict[str, Any] | None = None
+    """What was salvaged from a damaged source and what was lost, as `SalvageResult.document` says it."""
 
     @property
     def exit_code(self) -> int:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
+from typing import Any
 
 from copier.plan.reasons import needs_person
 from copier.report import Report, TableReport
@@ -22,7 +24,7 @@ def headline(report: Report) -> str:
             where = f"{_listed(report)} in {plural(tables, 'table')}" if tables else ", ".join(problems) or "see below"
             return f"Source and target differ: {where}. Do not cut over."
         case "refused":
-            failed = sum(not c["ok"] for c in report.checks)
+            failed = sum(is_failure(c) for c in report.checks)
             what = f"{failed} of {plural(len(report.checks), 'check')} failed" if failed else "see below"
             return f"Refused to start: {what}. Nothing was written."
     return f"Failed: {printable(str((report.error or {}).get('message') or ', '.join(problems) or 'see below'))}"
@@ -38,7 +40,9 @@ def _success(report: Report) -> str:
     what = f"{plural(tables, 'table')}, {plural(rows, 'row')}"
     levels = {t.verified for t in report.tables}
     if report.command == "validate":
-        return f"Ready: {plural(len(report.checks), 'check')} passed."
+        advice = sum(is_advice(c) for c in report.checks)
+        more = f", {plural(advice, 'piece')} of advice" if advice else ""
+        return f"Ready: {plural(len(report.checks) - advice, 'check')} passed{more}."
     if report.command == "schema":
         made = sum(o.status in ("created", "translated") for o in report.objects)
         return f"Schema done: {plural(tables, 'table')}, {plural(made, 'object')}."
@@ -54,16 +58,30 @@ def _success(report: Report) -> str:
 def _problems(report: Report) -> list[str]:
     rejected = sum(t.rejected_rows for t in report.tables)
     status = Counter(o.status for o in report.objects if needs_person(o))
-    failed = sum(not c["ok"] for c in report.checks)
+    failed = [c["name"] for c in report.checks if is_failure(c)]
+    lax = sum(name.startswith("constraint ") for name in failed)
     short = sum(t.copied_rows + t.rejected_rows < t.source_rows for t in report.tables)
+    lost = (report.salvage or {}).get("lost", 0)
     found = [
+        (lost, plural(lost, "loss") + " from the damaged source"),
         (rejected, plural(rejected, "row") + " rejected"),
         (short, plural(short, "table") + " not copied whole"),
         (status["failed"], plural(status["failed"], "object") + " refused by PostgreSQL"),
         (status["skipped"], plural(status["skipped"], "object") + " not carried over"),
-        (failed, plural(failed, "check") + " failed"),
+        (lax, plural(lax, "constraint") + " not valid"),
+        (len(failed) - lax, plural(len(failed) - lax, "check") + " failed"),
     ]
     return [words for n, words in found if n]
+
+
+def is_failure(check: Mapping[str, Any]) -> bool:
+    """Whether a check of a report failed; what is only advice did not."""
+    return not check["ok"] and check.get("fatal", True)
+
+
+def is_advice(check: Mapping[str, Any]) -> bool:
+    """Whether a check of a report found something that could be better, and that stops nothing."""
+    return not check["ok"] and not is_failure(check)
 
 
 def is_whole(t: TableReport) -> bool:

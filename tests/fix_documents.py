@@ -94,6 +94,7 @@ def eventful_report() -> Report:
     report.checks = [
         {"name": "source opens", "ok": True, "detail": "", "hint": ""},
         {"name": "sequence users.id", "ok": False, "detail": "is at 5, the table at 9", "hint": "run check again"},
+        {"name": "setting shared_buffers", "ok": False, "detail": "128 MB is small", "hint": "more", "fatal": False},
     ]
     report.warnings = ["Now dates or times, stored as text before: messages.sent_at."]
     return report
@@ -139,7 +140,10 @@ def hostile_report() -> Report:
     ]
     report.rejects = [RejectReport(ATTACK, ATTACK, ATTACK, ATTACK, ATTACK)]
     report.mismatches = [Mismatch(ATTACK, ATTACK, ATTACK, ATTACK, ATTACK)]
-    report.checks = [{"name": ATTACK, "ok": ok, "detail": ATTACK, "hint": ATTACK} for ok in (True, False)]
+    report.checks = [
+        {"name": ATTACK, "ok": ok, "detail": ATTACK, "hint": ATTACK, "fatal": fatal}
+        for ok, fatal in ((True, True), (False, True), (False, False))
+    ]
     report.warnings = [ATTACK, ATTACK * 100]
     report.error = dict.fromkeys(("type", "message", "hint", "table", "column", "key"), ATTACK)
     return report

@@ -18,7 +18,10 @@ from pathlib import Path
 
 import pytest
 
-from copier.errors import CopyFailed, PreflightError, SourceBusy, SourceUnreadable, UsageError
+from copier import migration
+from copier.config import Settings
+from copier.errors import CopierError, CopyFailed, PreflightError, SourceBusy, SourceUnreadable, UsageError
+from copier.report import Report
 from copier.sqlite import backup_source
 from copier.sqlite.backup import backup
 from copier.sqlite.backup_source import BackupSource
@@ -160,6 +163,12 @@ async def test_existing_files_are_not_overwritten(tmp_path: Path, existing: str)
     with pytest.raises(UsageError, match="exists already"):
         await backup(make(tmp_path / "a.db"), tmp_path / "copy.db")
     assert (tmp_path / existing).read_text() == "precious"
+
+
+async def test_a_directory_is_no_target(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is a directory") as caught:
+        await backup(make(tmp_path / "a.db"), tmp_path)
+    assert "remove" not in caught.value.hint
 
 
 async def test_the_source_itself_is_no_target(tmp_path: Path) -> None:
@@ -344,3 +353,22 @@ async def test_deep_also_compares_indexes_with_their_tables(tmp_path: Path, deep
         assert not (tmp_path / "copy.db").exists()
     else:
         assert (await backup(source, tmp_path / "copy.db", deep=False)).tables == {"t": 2}
+
+
+async def test_full_names_its_own_options(tmp_path: Path, pg_dsn: str) -> None:
+    """`--to` is an option of the verb `backup`."""
+    source, taken = make(tmp_path / "a.db"), tmp_path / "taken.db"
+    taken.write_bytes(b"not a backup")
+    for place in (taken, tmp_path / "nowhere" / "b.db"):
+        with pytest.raises(CopierError) as caught:
+            await migration.full(Settings(sqlite=source, postgres=pg_dsn, backup=place))
+        assert "another --backup" in caught.value.hint
+        assert "--no-backup" in caught.value.hint
+        assert "--to" not in caught.value.hint
+        report = caught.value.report
+        assert isinstance(report, Report)
+        assert report.error is not None
+        assert report.error["hint"] == caught.value.hint
+    with pytest.raises(CopierError) as caught:
+        await backup(source, taken)
+    assert "another --to" in caught.value.hint

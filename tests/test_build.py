@@ -12,9 +12,11 @@ from fix_plan import Source, SourceOf
 
 from copier.errors import PlanError, UsageError
 from copier.plan.existing import ExistingColumn, ExistingTable
+from copier.plan.file import dump_plan
 from copier.plan.model import ColumnPlan, IndexPlan, Plan, TablePlan
 from copier.plan.pgtype import PgType, parse_type
 from copier.plan.source import SourceSchema
+from copier.plan.unindexed import proposed_indexes
 
 UUIDS = ("8f14e45f-ceea-467f-a0e6-91d4c2d4c8a1", "45c48cce-2e2d-4fbd-aa1a-fc51c7c6ad26")
 
@@ -56,7 +58,7 @@ async def test_keys(source_of: SourceOf) -> None:
     assert c.key == ("_rowid_",)
     assert (c.indexes, c.identity_columns) == ((), ())
     assert d.indexes[0].constraint == "unique"
-    assert any("NULL 1 times" in warning for warning in plan.warnings)
+    assert any("holds 1 NULL, which" in warning for warning in plan.warnings)
 
 
 async def test_indexes(source_of: SourceOf) -> None:
@@ -118,7 +120,7 @@ async def test_foreign_keys(source_of: SourceOf) -> None:
     )
     assert (keys["up",].parent_table, keys["up",].parent_columns) == ("child", ("id",))
     listed = " / ".join(details(plan, "foreign key").values())
-    for reason in ("not a unique key", "not a table of the source", "1 columns cannot reference 2", "no column 'z'"):
+    for reason in ("not a unique key", "not a table of the source", "1 column cannot reference 2", "no column 'z'"):
         assert reason in listed
     assert len([n for n in plan.notes if n.kind == "foreign key"]) == 4
 
@@ -135,6 +137,33 @@ async def test_circular_foreign_keys_and_a_parent_left_out(source_of: SourceOf) 
     assert "left out" in details(plan, "table")["c"]
     with pytest.raises(UsageError, match="matches no table"):
         source.plan(tables=("nosuch*",))
+
+
+async def test_hex_digits_are_uuids_where_something_says_so(source_of: SourceOf) -> None:
+    """An MD5 or a token read back with hyphens would be another text to the application."""
+    one, two = (uuid.replace("-", "") for uuid in UUIDS)
+    source = await source_of(f"""
+        CREATE TABLE files (id INTEGER PRIMARY KEY, etag2 TEXT, content TEXT, owner_uuid TEXT);
+        CREATE TABLE made (id TEXT PRIMARY KEY DEFAULT (lower(hex(randomblob(16)))));
+        CREATE TABLE uses (made TEXT REFERENCES made, plain TEXT);
+        CREATE TABLE deep (made TEXT REFERENCES uses (made), same TEXT REFERENCES blobs);
+        CREATE TABLE blobs (key TEXT PRIMARY KEY);
+        CREATE UNIQUE INDEX uses_made ON uses (made);
+        INSERT INTO files VALUES (1, '{one}', '{two}', '{two}');
+        INSERT INTO made VALUES ('{one}');
+        INSERT INTO uses VALUES ('{one}', '{one}');
+        INSERT INTO blobs VALUES ('{two}');
+        INSERT INTO deep VALUES ('{one}', '{two}');
+    """)
+    for plan in (source.plan(), source.plan(tables=("files", "uses", "deep"))):
+        found = {f"{t.source}.{c.source}": c.type.sql for t in plan.tables for c in t.columns if c.source != "id"}
+        assert {name for name, type_ in found.items() if type_ == "uuid"} == {
+            "files.owner_uuid", "uses.made", "deep.made"
+        }  # fmt: skip
+        assert found["files.content"] == found["uses.plain"] == found["deep.same"] == "text"
+        assert "nothing says that they are UUIDs" in column(plan, "files", "content").reason
+    assert column(source.plan(), "made", "id").type == PgType("uuid")
+    assert column(source.plan(), "blobs", "key").type == PgType("text")
 
 
 async def test_types_agree_across_foreign_keys(source_of: SourceOf) -> None:
@@ -248,6 +277,21 @@ async def test_bookkeeping_and_changes_are_said(source_of: SourceOf) -> None:
     assert "t.ok" not in " ".join(source.plan(types="faithful").warnings)
 
 
+async def test_another_kind_than_declared_is_said(source_of: SourceOf) -> None:
+    source = await source_of("""
+        CREATE TABLE t (name TEXT, amount INTEGER, price REAL, body BLOB, note TEXT);
+        INSERT INTO t VALUES (x'ff', 'a', 1.5, x'00', 'b'), (x'fe', 'b', 2, x'01', 'c');
+    """)
+    for types in ("native", "faithful"):
+        said = source.plan(types=types).warnings
+        assert [w.partition(".")[0] for w in said if w.startswith("Now ")] == [
+            "Now bytea, declared as text: t",
+            "Now text, declared as numbers: t",
+        ]
+        assert "t.name." in said[0]
+        assert "t.amount." in said[1]
+
+
 def existing(name: str, *columns: tuple[str, str, bool]) -> ExistingTable:
     return ExistingTable(name, tuple(ExistingColumn(c, parse_type(t), t, not_null) for c, t, not_null in columns))
 
@@ -348,3 +392,73 @@ async def test_every_object_is_accounted_for(
     assert len({c for t in plan.tables for c in [t.target]}) == len(plan.tables)
     first = source.schema.tables[0].name
     assert_accounted(source.schema, source.plan(types=types, exclude=(first,)))
+
+
+async def test_foreign_keys_without_an_index_are_said_and_proposed(source_of: SourceOf) -> None:
+    source = await source_of("""
+        CREATE TABLE p (id INTEGER PRIMARY KEY);
+        CREATE TABLE a (x INT REFERENCES p, y INT REFERENCES p, z INT REFERENCES p, "W" INT REFERENCES p);
+        CREATE INDEX a_y ON a (y DESC, x);
+        CREATE INDEX a_z ON a (z) WHERE z > 5;
+        CREATE TABLE b (x INT REFERENCES p, y INT REFERENCES p, PRIMARY KEY (x, y)) WITHOUT ROWID;
+    """)
+    plan = source.plan()
+    said = next(warning for warning in plan.warnings if "without an index" in warning)
+    assert "a.W, a.z, a.x, b.y." in said
+    proposed = {name: proposed_indexes(table(plan, name)) for name in ("p", "a", "b")}
+    wanted = {"a_W_idx": '("W")', "a_z_idx": '("z")', "a_x_idx": '("x")'}
+    assert proposed == {
+        "p": {},
+        "a": {name: f"USING btree {columns}" for name, columns in wanted.items()},
+        "b": {"b_y_idx": 'USING btree ("y")'},
+    }
+    uncommented = dump_plan(plan).replace("# add_indexes = { a_", "add_indexes = { a_")
+    loaded = source.load(uncommented)
+    assert dict(table(loaded, "a").added_indexes) == proposed["a"]
+    assert proposed_indexes(table(loaded, "a")) == {}
+    assert "without an index: b.y." in " ".join(loaded.warnings)
+    added = 'add_indexes = { i = "USING gin (x)", j = "USING btree (z)", k = "(\\"W\\") WHERE y > 1" }'
+    half = source.load(f"format = 1\n[table.a]\n{added}")
+    assert set(proposed_indexes(table(half, "a"))) == {"a_W_idx", "a_x_idx"}
+
+
+@pytest.mark.parametrize(("word", "kept"), [("maybe", True), ("no", False)])
+async def test_a_stray_word_in_a_boolean_column_costs_its_row_and_no_index(
+    source_of: SourceOf, word: str, kept: bool
+) -> None:
+    """SQLite does not find a row with 'no' by gone = 0, but PostgreSQL would; 'maybe' does not arrive there."""
+    source = await source_of(f"""
+        CREATE TABLE t (id INTEGER PRIMARY KEY, gone BOOLEAN);
+        CREATE INDEX live ON t (id) WHERE gone = 0;
+        WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500)
+        INSERT INTO t SELECT i, CASE i WHEN 7 THEN '{word}' ELSE i % 2 END FROM n;
+    """)
+    plan = source.plan()
+    assert (column(plan, "t", "gone").type.sql, column(plan, "t", "gone").policy) == ("boolean", "reject")
+    assert [(i.name, i.where) for i in table(plan, "t").indexes if i.where] == (
+        [("live", '"gone" = FALSE')] if kept else []
+    )
+    assert ("live" in details(plan, "index")) is not kept
+
+
+async def test_constraints_keep_the_names_they_have(source_of: SourceOf) -> None:
+    """Later migrations of the application drop and alter them by name."""
+    source = await source_of("""
+        CREATE TABLE parent (id INTEGER CONSTRAINT pk_parent PRIMARY KEY, code TEXT CONSTRAINT uq_code UNIQUE);
+        CREATE TABLE child (
+            "A" INT NOT NULL, b INT CONSTRAINT fk_b REFERENCES parent (id), c INT UNIQUE REFERENCES parent,
+            CONSTRAINT pk_child PRIMARY KEY ("A", b), CONSTRAINT "uq Child" UNIQUE (b, a), UNIQUE (c, b),
+            CONSTRAINT fk_c FOREIGN KEY (c) REFERENCES parent (id), CONSTRAINT positive CHECK (c > 0)
+        );
+        CREATE TABLE other (id TEXT CONSTRAINT pk_child PRIMARY KEY, p INT CONSTRAINT parent REFERENCES parent);
+    """)
+    plan = source.plan()
+    names = {t.source: [i.name for i in t.indexes] + [k.name for k in t.foreign_keys] for t in plan.tables}
+    assert names["parent"] == ["pk_parent", "uq_code"]
+    assert names["child"] == [
+        *("pk_child", "child_c_key", "uq Child", "child_c_b_key"),
+        *("fk_c", "child_c_fkey", "fk_b"),
+    ]
+    assert names["other"] == ["pk_child_1", "parent_1"], "an index and a table share one name space"
+    lower = source.plan(names="snake")
+    assert table(lower, "child").indexes[2].name == "uq_child"

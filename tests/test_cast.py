@@ -196,7 +196,7 @@ REFUSED: list[tuple[Callable[[Any], object], object, str]] = [
     (to_text, "\ud800", "contains a lone surrogate, which UTF-8 cannot hold"),
     (cast_of("varchar(2)"), "abc", "longer than 2 characters"),
     (cast_of("char(2)"), "ab ", "longer than 2 characters"),
-    (cast_of("char"), "ab", "longer than 1 characters"),
+    (cast_of("char"), "ab", "longer than 1 character"),
     (cast_of("varchar(2)"), 123, "longer than 2 characters"),
     (to_bytes, "\udcff", "contains a lone surrogate, which UTF-8 cannot hold"),
     (to_bool, 2, "not a boolean"),

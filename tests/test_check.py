@@ -10,6 +10,7 @@ import pytest
 
 from copier import migration
 from copier.config import Settings
+from copier.errors import UsageError
 from copier.report import Report
 
 SQL = """
@@ -108,3 +109,16 @@ async def test_a_sequence_left_behind_is_said(shop: Path, pg_dsn: str, pg: async
     assert bad["name"] == "sequence of item.id"
     assert "setval" in bad["hint"]
     assert report.outcome == "attention"
+
+
+async def test_another_source_than_the_one_that_was_moved(shop: Path, tmp_path: Path, pg_dsn: str) -> None:
+    await migrated(shop, pg_dsn)
+    other = tmp_path / "other.db"
+    with sqlite3.connect(other) as db:
+        db.execute("CREATE TABLE elsewhere (id INTEGER PRIMARY KEY)")
+    db.close()
+    with pytest.raises(
+        UsageError, match=r"which moved .*shop\.db here, does not fit this source: .*table \"item\""
+    ) as caught:
+        await migration.check(Settings(sqlite=other, postgres=pg_dsn))
+    assert "--sqlite" in caught.value.hint

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import shutil
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from contextlib import closing
 from pathlib import Path
 
@@ -152,6 +154,9 @@ def test_full_check_status_rollback(
     capsys.readouterr()
     assert main(["status", *target, "--json"]) == 0
     assert "full" in {run["command"] for run in json.loads(capsys.readouterr().out)}
+    assert main(["rollback", *target, "--dry-run", "--dump", "no.sql"]) == 2
+    assert main(["rollback", *target, "--dry-run"]) == 0
+    assert "Would roll back run" in capsys.readouterr().out
     assert main(["rollback", *target, "--dump", str(tmp_path / "dump.sql")]) == 0
     assert "Rolled back run" in capsys.readouterr().out
 
@@ -173,9 +178,103 @@ def test_inspect_writes_the_plan_once(app_db: Path, tmp_path: Path, capsys: pyte
     assert isinstance(json.loads(capsys.readouterr().out), dict)
 
 
+def test_inspect_looks_at_a_target_only_when_told(
+    app_db: Path, tmp_path: Path, pg_dsn: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nowhere")
+    plan = tmp_path / "skip.toml"
+    plan.write_text("format = 1\n[table.users]\nskip = true\n")
+    argv = ["inspect", "--sqlite", str(app_db), "--progress", "none", "--json"]
+    assert main([*argv, "--plan", str(plan)]) == 0
+    assert "users" not in [table["source"] for table in json.loads(capsys.readouterr().out)["tables"]]
+    assert main([*argv, "--postgres", pg_dsn]) == 0
+    assert {table["existing"] for table in json.loads(capsys.readouterr().out)["tables"]} == {False}
+
+
+def test_a_plan_that_cannot_be_written_is_said(app_db: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    argv = ["inspect", "--sqlite", str(app_db), "--plan-out", "/dev/full", "--force", "--progress", "none"]
+    assert main(argv) == 1
+    told = capsys.readouterr().err
+    assert "error: --plan-out: /dev/full cannot be written: No space left on device" in told
+    assert "internal" not in told
+
+
+def test_a_file_that_may_not_be_read_is_refused(
+    unprivileged: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From a directory that this user may not enter either, as under sudo -u in root's home."""
+    (unprivileged / "private").mkdir()
+    monkeypatch.chdir(unprivileged / "private")
+    (unprivileged / "private").chmod(0)
+    path = unprivileged / "app.db"
+    path.write_bytes(b"SQLite format 3\0")
+    path.chmod(0)
+    assert main(["inspect", "--sqlite", str(path), "--progress", "none"]) == 5
+    told = capsys.readouterr().err
+    assert "permission denied" in told
+    assert "hint: run as the user who owns the file" in told
+
+
 def test_schema_print_is_a_script(app_db: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["schema", "--sqlite", str(app_db), "--print", "--progress", "none"]) == 0
     assert 'CREATE TABLE "public"."users"' in capsys.readouterr().out
+
+
+def test_a_plan_may_come_through_a_pipe(app_db: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As `--plan <(command)` does; it can be read once."""
+
+    def printed(plan: str) -> tuple[int, str, str]:
+        reader, writer = os.pipe()
+        os.write(writer, plan.encode())
+        os.close(writer)
+        try:
+            where = ["--sqlite", str(app_db), "--plan", f"/dev/fd/{reader}", "--progress", "none"]
+            code = main(["schema", *where, "--print"])
+        finally:
+            os.close(reader)
+        told = capsys.readouterr()
+        return code, told.out, told.err
+
+    before = set(Path(tempfile.gettempdir()).glob("sqlite2pg-plan-*"))
+    code, script, _ = printed('format = 1\nschema = "other"\n[table.users]\ntarget = "people"\n')
+    assert code == 0
+    assert 'CREATE TABLE "other"."people"' in script
+    code, _, error = printed("format = 7\n")
+    assert code == 2
+    assert "line 1: format = 7" in error
+    assert set(Path(tempfile.gettempdir()).glob("sqlite2pg-plan-*")) == before
+
+
+def test_a_log_that_found_no_room_is_told_once(app_db: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["schema", "--sqlite", str(app_db), "--print", "--progress", "none", "--log-file"]
+    assert main([*command, "/dev/full"]) == 0
+    told = capsys.readouterr()
+    assert 'CREATE TABLE "public"."users"' in told.out
+    assert told.err == "warning: the log /dev/full is not whole: No space left on device\n"
+    assert main([*command, "room.log"]) == 0
+    assert capsys.readouterr().err == ""
+    assert main(["status", "--log-file", "/dev/full", "--progress", "none", "--postgres", "mysql://x"]) == 2
+
+
+def test_verbs_without_a_server_do_not_mind_an_url_of_sqlite(
+    app_db: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "sqlite+aiosqlite:///app.db")
+    here = ["--sqlite", str(app_db), "--progress", "none"]
+    assert main(["inspect", *here]) == 0
+    assert main(["backup", *here, "--to", "copy.db"]) == 0
+    assert main(["roles", "--print"]) == 0
+    capsys.readouterr()
+    assert main(["validate", *here]) == 2
+    told = capsys.readouterr().err
+    assert "DATABASE_URL: sqlite+aiosqlite:// is not a PostgreSQL connection string" in told
+    assert "hint: give --postgres" in told
+
+
+def test_roles_takes_the_options_of_the_other_verbs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["roles", "--print", "--progress", "none", "--verbose", "--log-file", "roles.log"]) == 0
+    assert "CREATE ROLE" in capsys.readouterr().out
+    assert '"command":"roles"' in (tmp_path / "roles.log").read_text()
 
 
 def test_backup_is_checked(app_db: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

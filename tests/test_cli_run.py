@@ -192,6 +192,51 @@ def test_signal_cancels_the_work_and_says_how_to_go_on(number: signal.Signals, t
     assert json.loads((tmp_path / "out.json").read_bytes())["error"]["type"] == "Interrupted"
 
 
+STUCK = {
+    "in the loop": "await asyncio.Event().wait()",
+    "in a thread": "await asyncio.shield(asyncio.to_thread(threading.Event().wait))",
+    "in Python": "threading.Event().wait()",
+}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("where", STUCK)
+def test_second_signal_ends_at_once_and_says_how_to_go_on(number: signal.Signals, where: str, tmp_path: Path) -> None:
+    """Whatever the orderly end that the first one began is waiting for."""
+    code = "import threading\n" + SLEEPER.replace(
+        'print("cleaned up", flush=True)', f'print("ending", flush=True); {STUCK[where]}'
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path
+    )
+    with process:
+        assert process.stdout is not None
+        for line in ("ready\n", "ending\n"):
+            assert process.stdout.readline() == line
+            process.send_signal(number)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert err.endswith(f"error: stopped at once by {number.name}\nhint: run it again\n")
+    assert "Traceback" not in err
+    assert json.loads((tmp_path / "out.json").read_bytes())["error"]["type"] == "Interrupted"
+
+
+@pytest.mark.parametrize("behind", ["session.__exit__", "sys.stdout.flush"])
+def test_ctrl_c_behind_the_end_of_a_command_is_told_too(behind: str, tmp_path: Path) -> None:
+    """typer would end with 130 and say nothing."""
+    place = {"session.__exit__": "Session, '__exit__'", "sys.stdout.flush": "app_module, 'app'"}[behind]
+    code = (
+        "import sys, copier.cli as app_module\nfrom copier.cli.session import Session\n"
+        "def interrupted(*_, **__): raise KeyboardInterrupt\n"
+        f"setattr({place}, interrupted)\n"
+        "sys.exit(app_module.main(['inspect', '--sqlite', 'none.db', '--progress', 'none']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.endswith("error: stopped by SIGINT\nhint: run the same command again\n")
+    assert "Traceback" not in done.stderr
+
+
 def test_reader_that_leaves_stops_nothing(tmp_path: Path) -> None:
     """`sqlite2pg full | head -1` still ends with the outcome's code and writes the report."""
     code = SLEEPER.replace(

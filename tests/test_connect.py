@@ -79,11 +79,22 @@ async def test_tcp_with_password(bob: str) -> None:
         await conn.close()
 
 
-async def test_wrong_password(bob: str) -> None:
+async def test_wrong_password_or_none(bob: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("PGPASSWORD", "PGPASSFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    without = bob.replace(f":{SECRET}@", "@")
     error = await refused(bob.replace(SECRET, SECRET + "x"), TargetUnusable)
-    assert "password" in str(error)
-    error = await refused(bob.replace(f":{SECRET}@", "@"), TargetUnusable)
-    assert "password" in str(error)
+    assert "refused the password" in str(error)
+    error = await refused(without, TargetUnusable)
+    assert "wants a password, and none is given" in str(error)
+    assert all(place in error.hint for place in ("PGPASSWORD", ".pgpass", "DSN"))
+    monkeypatch.setenv("PGPASSWORD", SECRET + "x")
+    assert "refused the password" in str(await refused(without, TargetUnusable))
+    monkeypatch.delenv("PGPASSWORD")
+    (tmp_path / ".pgpass").write_text(f"*:*:*:*:{SECRET}x\n")
+    (tmp_path / ".pgpass").chmod(0o600)
+    assert "refused the password" in str(await refused(without, TargetUnusable))
 
 
 async def test_unknown_role_and_database(bob: str, pg_dsn: str) -> None:

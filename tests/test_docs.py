@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import hashlib
 import inspect
 import re
+import shutil
 import sqlite3
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import asyncpg
 import pytest
 import typer
 from fix_plan import SourceOf
@@ -214,6 +218,14 @@ class TestPlan:
         db.close()
 
 
+async def test_the_queries_of_monitoring_are_understood(pg: asyncpg.Connection) -> None:
+    queries = [one for block in blocks("monitoring.md", "sql") for one in block.split(";") if one.strip()]
+    known = [one for one in queries if "pg_stat_statements" not in one]  # a server without it is a server too
+    assert (len(queries), len(known)) == (7, 6)
+    for query in known:
+        await pg.fetch(query)
+
+
 def test_links_between_documents_lead_somewhere() -> None:
     for path in DOCS.glob("*.md"):
         content = path.read_text(encoding="utf-8")
@@ -221,6 +233,41 @@ def test_links_between_documents_lead_somewhere() -> None:
             if name in ("plan.toml", "sqlite2pg.toml"):
                 continue
             assert (DOCS / name).is_file() or (ROOT / name).is_file(), f"{path.name} names {name}"
+
+
+def commands_in(path: Path) -> Iterator[list[str]]:
+    """Yield the words of each indented `sqlite2pg ...` line."""
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if line.startswith("    sqlite2pg "):
+            yield line.partition("#")[0].split()[1:]
+
+
+@pytest.mark.parametrize("path", [ROOT / "README.md", *sorted(DOCS.glob("*.md"))], ids=lambda path: path.name)
+def test_commands_shown_exist_with_their_options(path: Path) -> None:
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    for verb, *words in commands_in(path):
+        known = {name for parameter in commands[verb].params for name in parameter.opts}
+        assert {word for word in words if word.startswith("--")} <= known, f"{path.name}: sqlite2pg {verb}"
+
+
+def test_the_backup_takes_the_place_of_the_file_as_shown(tmp_path: Path) -> None:
+    """The steps of `The way back`: the old file's log, which says something else, must not be applied to the backup."""
+    with sqlite3.connect(tmp_path / "app.db") as db:
+        db.executescript("PRAGMA journal_mode = wal; CREATE TABLE t (x); INSERT INTO t VALUES ('moved')")
+    db.close()
+    shutil.copy(tmp_path / "app.db", tmp_path / "app.db.STATE.backup")
+    (tmp_path / "app.db-wal").write_bytes(b"of the old file")
+    (tmp_path / "app.db").write_bytes(b"lost")
+    sha256 = hashlib.sha256((tmp_path / "app.db.STATE.backup").read_bytes()).hexdigest()
+    (tmp_path / "app.db.STATE.backup.sha256").write_text(f"{sha256}  app.db.STATE.backup\n")
+    steps = re.findall(r"^    ((?:sha256sum|rm|install) .*)$", section(text("cutover.md"), "The way back"), re.M)
+    assert len(steps) == 3
+    script = "set -e\n" + "\n".join(steps).replace(" -o app -g app", "")
+    subprocess.run(["bash", "-c", script], cwd=tmp_path, check=True, capture_output=True)
+    with sqlite3.connect(tmp_path / "app.db") as db:
+        assert db.execute("SELECT x FROM t").fetchall() == [("moved",)]
+    db.close()
+    assert (tmp_path / "app.db").stat().st_mode & 0o777 == 0o600
 
 
 class TestReadme:

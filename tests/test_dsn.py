@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from copier.errors import UsageError
+from copier.postgres.connect import connect
 from copier.postgres.dsn import describe, parse, redact, resolve_dsn
 
 SECRET = "s3cr3t"
@@ -19,7 +21,9 @@ SECRET = "s3cr3t"
     [
         ("postgres://bob:pw@db:5433/app", "postgresql://bob:pw@db:5433/app"),
         ("postgresql+asyncpg://bob@db/app", "postgresql://bob@db/app"),
-        ("postgresql://", "postgresql:///"),
+        ("postgresql://", "postgresql://"),
+        ("postgresql:///", "postgresql://"),
+        ("postgresql://bob@db/", "postgresql://bob@db"),
         ("postgresql:///app", "postgresql:///app"),
         ("postgresql://b%40b:p%2Fw@[::1]:5432/my%20app", "postgresql://b%40b:p%2Fw@[::1]:5432/my%20app"),
         ("postgresql://a:1,b:2/app", "postgresql://a:1,b:2/app"),
@@ -34,7 +38,7 @@ SECRET = "s3cr3t"
         ("host=db dbname=app user=bob", "postgresql://bob@db/app"),
         (r"host=/tmp port = 5499 dbname='my app' password='it\'s'", "postgresql://:it%27s@/my%20app?host=/tmp&port=5499"),
         ("host=db hostaddr=10.0.0.1 dbname=app", "postgresql://10.0.0.1/app"),
-        ("host=db hostaddr=10.0.0.1 sslmode=verify-full", "postgresql://db/?sslmode=verify-full"),
+        ("host=db hostaddr=10.0.0.1 sslmode=verify-full", "postgresql://db?sslmode=verify-full"),
     ],
 )  # fmt: skip
 def test_forms(text: str, url: str) -> None:
@@ -76,9 +80,16 @@ def test_options_that_have_no_effect_are_listed() -> None:
     [
         ("postgres://a/b", {"DATABASE_URL": "postgres://c/d"}, "postgresql://a/b"),
         (None, {"DATABASE_URL": "postgres://c/d", "PGHOST": "e"}, "postgresql://c/d"),
-        (None, {"PGHOST": "e"}, "postgresql://"),
-        (None, {"PGDATABASE": "e"}, "postgresql://"),
-        (None, {"PGHOSTADDR": "10.0.0.1", "PGHOST": "e"}, "postgresql://10.0.0.1/"),
+        (None, {"PGHOST": "e"}, "postgresql://e"),
+        (None, {"PGDATABASE": "e"}, "postgresql:///e"),
+        (
+            None,
+            {"PGHOST": "/run", "PGPORT": "5499", "PGUSER": "b", "PGPASSWORD": "p"},
+            "postgresql://b@?host=/run&port=5499",
+        ),
+        (None, {"PGHOSTADDR": "10.0.0.1", "PGHOST": "e", "PGPORT": "1"}, "postgresql://10.0.0.1:1"),
+        ("postgresql://b@h", {"PGHOST": "e", "PGUSER": "f", "PGPORT": "1", "PGDATABASE": "g"}, "postgresql://b@h:1/g"),
+        ("postgresql://h:2/app", {"PGPORT": "1,2", "PGDATABASE": "g"}, "postgresql://h:2/app"),
         (None, {"PGPORT": "5432"}, None),
         (None, {}, None),
         ("", {"DATABASE_URL": ""}, None),
@@ -86,6 +97,25 @@ def test_options_that_have_no_effect_are_listed() -> None:
 )
 def test_where_it_comes_from(explicit: str | None, environ: dict[str, str], found: str | None) -> None:
     assert resolve_dsn(explicit, environ) == found
+
+
+@pytest.mark.parametrize(
+    ("explicit", "environ", "said"),
+    [
+        ("mysql://x", {"DATABASE_URL": "postgres://a/b"}, "--postgres: mysql:// is not a PostgreSQL connection string"),
+        (None, {"DATABASE_URL": "sqlite+aiosqlite:///x"}, "DATABASE_URL: sqlite+aiosqlite:// is not a PostgreSQL"),
+        (None, {"DATABASE_URL": "postgres://a:99999/b"}, "DATABASE_URL: the port in the connection string is not"),
+        (None, {"PGHOST": "db", "PGPORT": "many"}, "PGHOST: the port in PGPORT is not a number"),
+        ("postgres://db/app", {"PGPORT": "many"}, "--postgres: the port in PGPORT is not a number"),
+        (None, {"PGDATABASE": "app", "PGPORT": "0"}, "PGDATABASE: the port in PGPORT is not a number"),
+        (None, {"PGSERVICE": "nope", "HOME": "/nowhere"}, "PGSERVICE: service 'nope' is in no service file"),
+    ],
+)
+def test_an_error_says_where_the_value_came_from(explicit: str | None, environ: dict[str, str], said: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        resolve_dsn(explicit, environ)
+    assert str(caught.value).startswith(said)
+    assert ("--postgres, which comes before it" in caught.value.hint) is said.startswith("DATABASE_URL")
 
 
 def test_service_files(tmp_path: Path) -> None:
@@ -97,6 +127,24 @@ def test_service_files(tmp_path: Path) -> None:
     assert resolve_dsn("postgresql:///?service=prod", environ) == "postgresql://bob:10%25off@db:5433/app"
     with pytest.raises(UsageError, match="'test' is in no service file"):
         resolve_dsn("service=test", environ)
+
+
+async def test_the_variables_lead_to_the_database_they_name(pg_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not to the role's own, which is where an empty path leads asyncpg."""
+    there = parse(pg_dsn, {})
+    assert there.database
+    for name, value in (("HOST", there.hosts[0]), ("USER", there.user), ("DATABASE", there.database)):
+        monkeypatch.setenv(f"PG{name}", value or "")
+    monkeypatch.setenv("PGPORT", str(there.ports[0]) if there.ports else "5432")
+    found = resolve_dsn(None, os.environ)
+    assert found is not None
+    assert f"database {there.database} at {there.hosts[0]}" in describe(found)
+    for dsn in (found, "postgresql://", "postgresql:///"):
+        connection = await connect(dsn)
+        try:
+            assert await connection.fetchval("SELECT current_database()") == there.database
+        finally:
+            await connection.close()
 
 
 password = st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")), min_size=8, max_size=20).map(

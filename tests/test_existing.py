@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from copier import CopierError, Settings, migrate, migration
-from copier.errors import RowRefused, RunBusy, SourceUnreadable, TargetUnusable
+from copier.errors import RowRefused, RunBusy, SourceUnreadable, TargetUnusable, UsageError
 from copier.events import Event, Message
 
 Pg = asyncpg.Connection
@@ -35,6 +35,20 @@ def people(tmp_path: Path) -> Path:
         INSERT INTO post VALUES (1, 1, 'first'), (2, 2, 'second');
         """,
     )
+
+
+@pytest.mark.parametrize(
+    ("there", "said"),
+    [((), "2 tables not in the target: Person, post"), (("post",), "1 table not in the target: Person")],
+)
+async def test_tables_that_data_misses_are_counted(
+    people: Path, there: tuple[str, ...], said: str, pg_dsn: str, pg: Pg
+) -> None:
+    for name in there:
+        await pg.execute(f"CREATE TABLE {name} (id integer PRIMARY KEY, person integer, title text)")
+    with pytest.raises(UsageError) as caught:
+        await migration.data(Settings(sqlite=people, postgres=pg_dsn))
+    assert str(caught.value) == said
 
 
 async def make_target(pg: Pg) -> None:
@@ -353,3 +367,105 @@ async def test_json_that_jsonb_does_not_keep_whole_is_said(tmp_path: Path, pg_ds
     await pg.execute("DROP TABLE t")
     assert (await migrate(Settings(sqlite=path, postgres=pg_dsn, no_backup=True))).outcome == "verified"
     assert await pg.fetchval("SELECT m FROM t WHERE id = 1") == '{"a":1,"a":2}', "by our own choice it stays text"
+
+
+@pytest.fixture
+def untidy(tmp_path: Path) -> Path:
+    """300 rows of `many` with a word for a number, 1 of `few` without a date; `few` names parents that do not come."""
+    return make(
+        tmp_path / "untidy.db",
+        """
+        CREATE TABLE many (id INTEGER PRIMARY KEY, n TEXT);
+        WITH RECURSIVE i (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM i WHERE x < 301)
+        INSERT INTO many SELECT x, iif(x < 301, 'word', '7') FROM i;
+        CREATE TABLE few (id INTEGER PRIMARY KEY, day TEXT, many INTEGER);
+        INSERT INTO few VALUES (1, 'some day', 301), (2, '2024-02-29', 301), (3, '2024-02-29', 5);
+        """,
+    )
+
+
+async def make_strict(pg: Pg) -> None:
+    await pg.execute("CREATE TABLE many (id int PRIMARY KEY, n int)")
+    await pg.execute("CREATE TABLE few (id int PRIMARY KEY, day date, many int CONSTRAINT few_many REFERENCES many)")
+
+
+async def test_inspect_can_look_at_the_target_and_writes_nothing(untidy: Path, pg_dsn: str, pg: Pg) -> None:
+    await make_strict(pg)
+    settings = Settings(sqlite=untidy, postgres=pg_dsn)
+    assert not [p for p in (await migration.inspect(settings)).problems if p.kind == "rejected"]
+    found = await migration.inspect(settings, look_at_target=True)
+    # Where most values do not fit the profile stops counting, and says "up to".
+    assert [(p.kind, p.table, p.column, p.rows if p.exact else "up to") for p in found.problems] == [
+        ("rejected", "many", "n", "up to"),
+        ("rejected", "few", "day", 1),
+    ]
+    assert all(table.existing for table in found.tables)
+    assert await pg.fetchval("SELECT count(*) FROM pg_namespace WHERE nspname = 'sqlite2pg'") == 0
+    with pytest.raises(TargetUnusable):
+        await migration.inspect(Settings(sqlite=untidy, postgres=pg_dsn.replace("?", "_nowhere?")), look_at_target=True)
+
+
+async def test_a_script_says_which_tables_it_leaves_out(untidy: Path, pg_dsn: str, pg: Pg) -> None:
+    await pg.execute("CREATE TABLE few (id int)")
+    script = await migration.schema_script(Settings(sqlite=untidy, postgres=pg_dsn))
+    assert '-- In the target already, and left as it is: "few"\n' in script
+    assert script.count("CREATE TABLE") == 1
+
+
+async def test_every_kind_of_reject_is_in_the_report_and_a_foreign_key_is_there_again(
+    untidy: Path, pg_dsn: str, pg: Pg
+) -> None:
+    await make_strict(pg)
+    settings = Settings(sqlite=untidy, postgres=pg_dsn, no_backup=True)
+    report = await migration.data(settings)
+    assert [(t.source, t.rejected_rows) for t in report.tables] == [("many", 300), ("few", 1)]
+    assert len(report.rejects) == 100
+    assert {(r.table, r.column) for r in report.rejects} == {("many", "n"), ("few", "day")}
+    [note] = [o for o in report.objects if o.name == "few_many" and o.status == "failed"]
+    assert note.detail.startswith("put back NOT VALID, so that only new rows are held to it: ")
+    [check] = [c for c in report.checks if c["name"] == "constraint few_many of few"]
+    assert check["detail"] == "not valid: 1 row violates it; new rows are held to it"
+    await pg.execute("UPDATE few SET many = 301; ALTER TABLE few ADD CONSTRAINT late CHECK (id > 2) NOT VALID")
+    again = {c["name"]: (c["ok"], c["detail"]) for c in (await migration.check(settings)).checks}
+    assert again["constraint few_many of few"] == (False, "not valid, though no row violates it any more")
+    assert again["constraint late of few"] == (False, "not valid: 1 row violates it; new rows are held to it")
+    await pg.execute(check["hint"].removeprefix("correct the rows, then "))
+    assert await pg.fetchval("SELECT convalidated FROM pg_constraint WHERE conname = 'few_many'")
+
+
+async def test_orphans_are_counted_as_the_target_sees_them(tmp_path: Path, pg_dsn: str, pg: Pg) -> None:
+    """In SQLite a UUID in capitals is another text; in PostgreSQL it is the same uuid."""
+    one, two = "8f14e45f-ceea-467f-a0e6-91d4c2d4c8a1", "45c48cce-2e2d-4fbd-aa1a-fc51c7c6ad26"
+    source = make(
+        tmp_path / "u.db",
+        f"CREATE TABLE p (id TEXT PRIMARY KEY); CREATE TABLE c (id INTEGER PRIMARY KEY, p TEXT REFERENCES p (id));"
+        f"INSERT INTO p VALUES ('{one}'); INSERT INTO c VALUES (1, '{one.upper()}'), (2, '{one}'), (3, '{two}');",
+    )
+    report = await migrate(Settings(sqlite=source, postgres=pg_dsn, no_backup=True))
+    details = [c["detail"] for c in report.checks if c["name"].startswith("constraint")]
+    assert details == ["not valid: 1 row violates it; new rows are held to it"]
+    [key] = [o for o in report.objects if o.kind == "foreign key"]
+    assert "2 rows" not in key.detail
+    assert "kept NOT VALID" in key.detail
+
+
+async def test_a_column_only_a_trigger_fills_is_said_with_what_fills_it(people: Path, pg_dsn: str, pg: Pg) -> None:
+    await pg.execute(
+        "CREATE TABLE post (id integer PRIMARY KEY, person integer, title text, words tsvector, note text)"
+    )
+    await pg.execute(
+        "CREATE TRIGGER search BEFORE INSERT OR UPDATE ON post FOR EACH ROW"
+        " EXECUTE FUNCTION tsvector_update_trigger('words', 'pg_catalog.english', 'title')"
+    )
+    await pg.execute("CREATE FUNCTION quiet() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'")
+    await pg.execute("CREATE TRIGGER silent BEFORE INSERT ON post FOR EACH ROW EXECUTE FUNCTION quiet()")
+    await pg.execute("CREATE TRIGGER late AFTER INSERT ON post FOR EACH ROW EXECUTE FUNCTION quiet('words')")
+    report = await migration.data(Settings(sqlite=people, postgres=pg_dsn, tables=("post",)))
+    assert (report.outcome, [t.verified for t in report.tables]) == ("attention", ["content"])
+    [note] = [o for o in report.objects if o.kind == "trigger"]
+    assert (note.name, note.status) == ("search", "skipped")
+    assert "leaves words empty: UPDATE" in note.detail
+    assert any("trigger search of post did not run" in warning for warning in report.warnings)
+    await pg.execute(note.detail.partition("empty: ")[2])
+    assert await pg.fetchval("SELECT array_agg(words::text ORDER BY id) FROM post") == ["'first':1", "'second':1"]
+    assert (await migration.check(Settings(sqlite=people, postgres=pg_dsn, tables=("post",)))).outcome == "verified"

@@ -93,7 +93,8 @@ class TestMigration:
             "its body is more than one statement",
             "UPDATE conversations SET n = n + 1 WHERE id = NEW.conversation_id;",
             'function julianday("text") does not exist',
-            "sequence users.id : is at 5, the table at 9",
+            "✗ sequence users.id : is at 5, the table at 9",
+            "Advice ! setting shared_buffers : 128 MB is small",
             "Now dates or times, stored as text before: messages.sent_at.",
             "messages.body: 3 values changed as the plan says.",
             "Also in PostgreSQL: 1 index, 1 default.",
@@ -153,6 +154,11 @@ class TestMigration:
         assert await asyncio.to_thread(main, ["full", *sides, *files]) == 3
         assert main(["report", str(tmp_path / "out.json")]) == 0
         page = Page((tmp_path / "out.html").read_text(encoding="utf-8"))
+        checks = read_document(tmp_path / "out.json").checks
+        assert {c["fatal"] for c in checks if c["ok"]} == {True, False}
+        advice = [c["name"] for c in checks if not c["ok"]]
+        assert any(name.startswith("setting ") for name in advice), "an untuned server has advice"
+        assert ("Advice" in page.text, "Checks that failed" in page.text) == (True, False)
         assert "1 object not carried over" in page.text
         assert "DELETE FROM t WHERE x = 2" in page.text
         assert "60,000" in page.text

@@ -16,6 +16,7 @@ from copier.plan.existing import ExistingColumn, ExistingTable
 from copier.plan.file import dump_plan
 from copier.plan.model import Plan
 from copier.plan.pgtype import PgType
+from copier.plan.reasons import needs_person
 from copier.plan.toml import line_of, read_toml, toml_string, toml_table
 
 SQL = """
@@ -148,6 +149,85 @@ def test_a_mistake_has_its_line_and_its_choices(
     with pytest.raises(PlanError, match=words) as caught:
         source.load(text)
     assert caught.value.line == line, caught.value
+
+
+STRING, LIST = "write a string in quotes", r'write a list of strings, such as ["a", "b"]'
+WRONG_TOP = [
+    ("schema = ''", "schema = '': write a name; without the line it is public"),
+    ("schema = 5", f"schema = 5: {STRING}"),
+    ("types = 5", "types = 5: write 'native' or 'faithful'"),
+    ("names = true", "names = true: write 'exact', 'lower' or 'snake'"),
+    ("extensions = 'a'", f"extensions = 'a': {LIST}"),
+    ("after_data = ['a', 5]", f"entry 2 of after_data = 5: {STRING}"),
+    ("settled = { a = 5 }", f"settled = {{'a': 5}}: {LIST}"),
+    ("table = 5", 'table = 5: write a section [table."NAME"]'),
+    ("table = { users = 5 }", 'table "users" = 5: write a section [table."users"]'),
+]
+WRONG_TABLE = [
+    ("target = 5", f"target = 5: {STRING}"),
+    ("skip = 'no'", "skip = 'no': write true or false"),
+    ("columns = 5", 'columns = 5: write a section [table."users".columns], with a line per column'),
+    ("columns = { id = 5 }", 'column "id" = 5: write its keys in braces, such as { skip = true }'),
+    ("columns = { id = 'uuid' }", "column \"id\" = 'uuid': write its keys in braces"),
+    ("add_columns = []", 'add_columns = []: write names and definitions in braces: { name = "definition" }'),
+    ("add_indexes = { i = 5 }", f'add_indexes "i" = 5: {STRING}'),
+    ("drop_indexes = 'i'", f"drop_indexes = 'i': {LIST}"),
+    ("drop_indexes = [['i']]", f"entry 1 of drop_indexes = ['i']: {STRING}"),
+    ("target = [" + "'many', " * 20 + "]", "'many', 'ma ...: write a string"),
+]
+WRONG_COLUMN = [
+    *((f"{key} = 5", f"{key} = 5: {STRING}") for key in ("target", "from", "type", "cast", "policy", "reason")),
+    ("default = false", f"default = false: {STRING}"),
+    ("not_null = 'yes'", "not_null = 'yes': write true or false"),
+    ("skip = 1", "skip = 1: write true or false"),
+    ("cast = ''", 'cast "" does not lead to'),
+    ("policy = ''", 'policy "" is not one of'),
+    ("type = ''", "type '' is not"),
+]
+
+
+@pytest.mark.parametrize(
+    ("line", "head", "words"),
+    [
+        *(("{}", "", words) for words in WRONG_TOP),
+        *(("[table.users]\n{}", 'table "users": ', words) for words in WRONG_TABLE),
+        *(("[table.users.columns]\nid = {{ {} }}", 'table "users", column "id": ', words) for words in WRONG_COLUMN),
+    ],
+)
+def test_a_wrong_value_is_told_in_the_words_of_the_file(
+    source: Source, line: str, head: str, words: tuple[str, str]
+) -> None:
+    text = f"format = 1\n{line.format(words[0])}\n"
+    with pytest.raises(PlanError) as caught:
+        source.load(text)
+    told = str(caught.value)
+    assert told.startswith(f"line {text.count(chr(10))}: {head}"), told
+    assert words[1] in told
+    assert not any(word in told.lower() for word in ("dictionary", "instance", "entry,", "input"))
+
+
+async def test_settled_objects_stay_in_the_report_and_need_nobody(source_of: SourceOf) -> None:
+    source = await source_of("""
+        CREATE TABLE t (id INTEGER PRIMARY KEY, day TEXT);
+        CREATE INDEX by_day ON t (date(day));
+        CREATE INDEX plain ON t (day);
+        CREATE TABLE log (n INTEGER);
+        CREATE TRIGGER noted AFTER INSERT ON t BEGIN INSERT OR REPLACE INTO log VALUES (new.id); END;
+        CREATE TRIGGER other AFTER DELETE ON t BEGIN INSERT OR REPLACE INTO log VALUES (old.id); END;
+        CREATE VIEW days AS SELECT day FROM t;
+        CREATE VIEW ids AS SELECT id FROM t;
+        CREATE VIRTUAL TABLE words USING fts5 (day, content='t', content_rowid='id');
+    """)
+    loaded = source.load('format = 1\nsettled = ["by_day", "noted", "days", "words", "plain"]\n')
+    assert [view.source for view in loaded.views] == ["ids"]
+    assert [note.name for note in loaded.notes if needs_person(note)] == ["other"]
+    settled = {note.name: note.detail for note in loaded.notes if note.detail.startswith("settled by the plan file")}
+    assert set(settled) == {"by_day", "noted", "days", "words"}
+    assert "INTO log" in settled["noted"], "what it was stays"
+    assert "plain" in {index.name for table in loaded.tables for index in table.indexes}, "what carries over is made"
+    assert source.load(dump_plan(loaded)).settled == loaded.settled
+    with pytest.raises(PlanError, match=r'line 2: settled: the source has no "wrods"; it has "by_day", "days"'):
+        source.load('format = 1\nsettled = ["wrods"]\n')
 
 
 def test_names_that_collide_are_refused(source: Source) -> None:

@@ -155,6 +155,12 @@ async def test_contents(pg: asyncpg.Connection, pg_dsn: str) -> None:
     assert failed(checks) == {"target contents"}
     assert "order_items" in checks["target contents"].detail
     assert "--existing" in checks["target contents"].hint
+    checks = await probe(pg_dsn, tables=["Empty", "alembic_version"])
+    assert checks["target contents"].hint == (
+        "Alembic filled it with the schema: --exclude alembic_version leaves it as it is"
+    )
+    checks = await probe(pg_dsn, tables=["OrderItems", "alembic_version"])
+    assert "--existing" in checks["target contents"].hint
     assert (await probe(pg_dsn, tables=["OrderItems"], allow_rows=True))["target contents"].ok
     assert (await probe(pg_dsn, tables=["OrderItems"], own_tables={"order_items"}))["target contents"].ok
 

@@ -114,6 +114,24 @@ async def test_a_changed_policy_moves_every_row_once_and_check_balances(
     assert (run.rows, run.rejects) == (3000 + BAD + 3 + 50, 0)
 
 
+async def test_the_id_of_a_rejected_row_is_not_given_out(events: Path, tmp_path: Path, pg_dsn: str, pg: Pg) -> None:
+    await moved(events, pg_dsn, tmp_path)
+    given = await pg.fetchval("INSERT INTO event (note) VALUES ('theirs') RETURNING id")
+    assert given == 5001 + BAD
+    report = await migration.retry_rejects(settings_of(None, pg_dsn, plan_file(tmp_path / "now.toml", "null")))
+    assert await counts(report) == {"event": (BAD, BAD, 0), "scan": (2, 2, 0)}
+
+
+async def test_an_id_beyond_the_column_does_not_exhaust_its_sequence(tmp_path: Path, pg_dsn: str, pg: Pg) -> None:
+    path = tmp_path / "app.db"
+    with sqlite3.connect(path) as db:
+        db.executescript("CREATE TABLE t (id INTEGER PRIMARY KEY); INSERT INTO t VALUES (7), (3000000000)")
+    db.close()
+    await pg.execute("CREATE TABLE t (id serial PRIMARY KEY)")
+    assert (await migration.data(Settings(sqlite=path, postgres=pg_dsn))).outcome == "attention"
+    assert await pg.fetchval("INSERT INTO t DEFAULT VALUES RETURNING id") == 8
+
+
 async def test_the_proof_still_sees_a_wrong_retried_row(events: Path, tmp_path: Path, pg_dsn: str, pg: Pg) -> None:
     await moved(events, pg_dsn, tmp_path)
     await migration.retry_rejects(settings_of(None, pg_dsn, plan_file(tmp_path / "now.toml", "null")))
@@ -378,10 +396,19 @@ class TestList:
 
     async def test_no_reject_no_run_and_wrong_names(self, tmp_path: Path, pg_dsn: str) -> None:
         assert await listed(pg_dsn) == []
-        assert await run_cli(pg_dsn, "rejects") == "No row is rejected.\n"
+        no_run = await run_cli(pg_dsn, "status")
+        assert no_run == "No run is recorded in this database.\n"
+        assert await run_cli(pg_dsn, "rejects") == no_run
+        assert await run_cli(pg_dsn, "rejects", "--retry") == no_run
         assert json.loads(await run_cli(pg_dsn, "rejects", "--json")) == []
         with pytest.raises(UsageError, match="no run x"):
             await migration.retry_rejects(Settings(postgres=pg_dsn), run="x")
+        with sqlite3.connect(tmp_path / "clean.db") as db:
+            db.execute("CREATE TABLE clean (id INTEGER PRIMARY KEY)")
+        db.close()
+        await migration.full(settings_of(tmp_path / "clean.db", pg_dsn))
+        assert await run_cli(pg_dsn, "rejects") == "No row is rejected.\n"
+        assert await run_cli(pg_dsn, "rejects", "--retry") == "No row is rejected.\n"
         await moved(make(tmp_path / "event.db"), pg_dsn, tmp_path)
         with pytest.raises(UsageError, match="matches no table"):
             await listed(pg_dsn, "evnt")

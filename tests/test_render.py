@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -104,13 +104,22 @@ def test_rejects_are_grouped_with_counts(attention: Report) -> None:
 def test_rejects_beyond_the_sample_are_told() -> None:
     rejects = [RejectReport("users", str(n), "name", "x", "not a number") for n in range(100)]
     text = shown(Report("attention", tables=[table(rejected=812)], rejects=rejects))
-    assert "The first 100 of 812 are counted above. All: users 812." in text
+    assert "100 of 812 are counted above, some of each kind. All: users 812." in text
+
+
+def test_constraints_that_rows_violate_are_called_what_they_are() -> None:
+    checks = [
+        {"name": name, "ok": False, "detail": "", "hint": ""} for name in ("constraint a of t", "sequence of t.id")
+    ]
+    text = shown(Report("attention", tables=[table()], checks=checks))
+    assert "Needs a person: 1 constraint not valid, 1 check failed." in text
 
 
 def test_object_detail_is_the_servers_first_line(attention: Report) -> None:
     text = shown(attention)
     assert 'relation "x" does not exist' in text
     assert "LINE 1" not in text
+    assert "does not exist .. (whole in the report)" in " ".join(text.split())
 
 
 def test_what_only_sqlite_needs_is_named_and_no_problem() -> None:
@@ -143,6 +152,25 @@ def test_failing_checks_say_what_to_do() -> None:
     assert "✗ target is empty: 3 tables" in text
     assert "use --existing" in text
     assert "✓ version: 18.1" in text
+
+
+def test_advice_is_no_failure() -> None:
+    """A verified run is not to look as if something in it had failed."""
+    checks = [
+        {"name": "version", "ok": True, "detail": "18.1", "hint": "", "fatal": True},
+        {"name": "shared_buffers", "ok": False, "detail": "128 MB", "hint": "raise it", "fatal": False},
+    ]
+    text = shown(Report("verified", tables=[table()], checks=checks))
+    assert "! shared_buffers: 128 MB" in text
+    assert "raise it" in text
+    assert "✗" not in text
+    ready = shown(Report("verified", "validate", checks=checks))
+    assert ready.startswith("Ready: 1 check passed, 1 piece of advice.")
+    refused = {**checks[1], "name": "target is empty", "fatal": True}
+    text = shown(Report("refused", "validate", checks=[checks[1], refused]))
+    assert text.startswith("Refused to start: 1 of 2 checks failed.")
+    assert text.index("✗ target is empty") < text.index("! shared_buffers")
+    assert "1 check failed" in shown(Report("attention", tables=[table()], checks=[checks[1], refused]))
 
 
 def test_failed_run_says_how_to_go_on() -> None:
@@ -230,6 +258,7 @@ class Rollback:
     deleted_rows: dict[str, int]
     dump: Path | None
     put_back: list[str]
+    dry: bool = False
 
 
 @dataclass
@@ -253,6 +282,12 @@ def test_status_of_a_run_at_work() -> None:
     assert "Run r1 is at 25%, 100 rows/s, about 15 s left." in text
 
 
+def test_one_row_is_one_row() -> None:
+    one = Status(tables_done=1, tables=1, rows=1, total_rows=1, running=False)
+    assert "1 of 1 table, 1 row, " in printed(render_status, [one])
+    assert "1 of 1 table, 0 of 1 row, " in printed(render_status, [replace(one, rows=0)])
+
+
 def test_status_of_an_interrupted_run_says_how_to_go_on() -> None:
     assert "Run r1 was interrupted: run the same command again" in printed(render_status, [Status(running=False)])
 
@@ -269,6 +304,13 @@ def test_rollback_tells_what_went() -> None:
     assert "dropped table a" in text
     assert "put back index i" in text
     assert "dump:     dump.sql" in text
+
+
+def test_a_rollback_that_was_only_tried_says_so() -> None:
+    text = printed(render_rollback, Rollback("r1", ["table a"], {}, None, [], dry=True))
+    assert text.startswith("Would roll back run r1: 1 object dropped.")
+    assert "nothing was changed" in text
+    assert "dump" not in text
 
 
 def test_backup_tells_what_was_proven() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,28 @@ def test_wrong_file_names_the_key_and_the_choice(tmp_path: Path, line: str, word
 def test_wrong_variable_is_named() -> None:
     with pytest.raises(UsageError, match=r"SQLITE2PG_ORPHANS: 'x' is not one of not-valid, quarantine, fail"):
         load({}, environ={"SQLITE2PG_ORPHANS": "x"})
+
+
+def test_a_wrong_connection_string_is_told_with_its_origin(tmp_path: Path) -> None:
+    config = tmp_path / "c.toml"
+    config.write_text('postgres = "mysql://file"\n')
+    wrong = {"DATABASE_URL": "sqlite+aiosqlite:///app.db"}
+    for flags, environ, origin in (
+        ({"postgres": "mysql://flag"}, wrong, "--postgres: mysql://"),
+        ({}, {"SQLITE2PG_POSTGRES": "mysql://own"} | wrong, "SQLITE2PG_POSTGRES: mysql://"),
+        ({}, wrong, "DATABASE_URL: sqlite+aiosqlite://"),
+        ({}, {}, f"{config}: postgres: mysql://"),
+    ):
+        with pytest.raises(UsageError, match=re.escape(f"{origin} is not a PostgreSQL connection string")):
+            load(flags, config=config, environ=environ)
+
+
+def test_an_applications_own_database_url_is_in_nobodys_way(tmp_path: Path) -> None:
+    """It leads to SQLite as long as nothing is moved: --postgres, and what needs no server, must not mind."""
+    environ = {"DATABASE_URL": "sqlite+aiosqlite:///app.db"}
+    assert load({"postgres": "postgresql://db/app"}, environ=environ)[0].postgres == "postgresql://db/app"
+    assert load({}, environ=environ | {"SQLITE2PG_POSTGRES": "postgresql://db/app"})[0].postgres is not None
+    assert load({}, environ=environ, server=False)[0].postgres is None
 
 
 def test_a_backup_flag_wins_over_the_file(tmp_path: Path) -> None:

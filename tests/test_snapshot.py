@@ -328,6 +328,13 @@ async def test_files_that_are_no_readable_database(tmp_path: Path, kind: str, me
     assert str(path) in str(caught.value)
 
 
+async def test_a_url_instead_of_a_path() -> None:
+    with pytest.raises(SourceUnreadable, match="does not exist") as caught:
+        async with open_snapshot(Path("sqlite+aiosqlite:///./app.db"), readers=1):
+            pass
+    assert caught.value.hint == "give the path of the file, not a URL"
+
+
 async def test_hot_journal_is_left_alone_and_explained(tmp_path: Path) -> None:
     path = make_hot_journal(tmp_path / "a.db")
     before = sums(path)

@@ -42,6 +42,8 @@ def choose(
 
 
 UUID = {"uuid": True, "uuid_canonical": True}
+BARE = {"text_max_chars": 32, "fits": {"uuid": True}}
+"""32 hex digits, no hyphens: a UUID, an MD5, a token ..."""
 JSON = {"json": True, "json_container": True}
 
 NATIVE = [
@@ -93,8 +95,26 @@ NATIVE = [
     ("id", "VARCHAR(36)", texts(fits=UUID), "uuid", "uuid"),
     ("id", "TEXT", texts(fits=UUID, uuid_collision=True), "text", "text"),
     ("id", "TEXT", texts(fits={"uuid": 999}), "text", "text"),
-    ("id", "TEXT", texts(fits={"uuid": True}), "uuid", "uuid"),
+    ("id", "TEXT", texts(fits={"uuid": True}, text_max_chars=36), "uuid", "uuid"),
+    ("id", "TEXT", texts(**BARE), "text", "text"),
+    ("c", "", texts(**BARE), "text", "text"),
+    ("row_key", "VARCHAR(32)", texts(**BARE), "varchar(32)", "text"),
+    ("row_key", "CHAR(32)", texts(**BARE), "varchar(32)", "text"),
+    ("id", "CHAR(32)", texts(**BARE), "uuid", "uuid"),
+    ("ownerId", "char (32)", texts(**BARE), "uuid", "uuid"),
+    ("sid", "CHAR(32)", texts(**BARE), "varchar(32)", "text"),
+    ("uuid", "TEXT", texts(**BARE), "uuid", "uuid"),
+    ("sessionUuid", "TEXT", texts(**BARE), "uuid", "uuid"),
+    ("guid_of_owner", "TEXT", texts(**BARE), "uuid", "uuid"),
+    ("uuid_hash", "TEXT", texts(**BARE), "text", "text"),
+    ("c", "UUIDTEXT", texts(**BARE), "uuid", "uuid"),
+    ("c", "UUID", texts(**BARE), "uuid", "uuid"),
     ("file_md5", "TEXT", texts(fits={"uuid": True}), "text", "text"),
+    ("file_md5", "TEXT", texts(**BARE), "text", "text"),
+    ("sid", "TEXT", texts(fits={"uuid": True}), "text", "text"),
+    ("sessionId", "TEXT", texts(fits={"uuid": True}), "text", "text"),
+    ("session_id", "TEXT", texts(fits=UUID), "uuid", "uuid"),
+    ("inside", "TEXT", texts(fits={"uuid": True}), "uuid", "uuid"),
     ("id", "BLOB", ColumnProfile(blobs=9, fits={"uuid": 9}), "bytea", "bytes"),
     ("id", "GUID", ColumnProfile(blobs=9, fits={"uuid": 9}), "uuid", "uuid"),
     ("c", "TEXT", texts(fits=JSON), "jsonb", "json"),
@@ -126,6 +146,33 @@ def test_native(name: str, declared: str, profile: ColumnProfile, wanted: str, c
     assert (chosen.type, chosen.cast) == (parse_type(wanted), cast), chosen
     assert chosen.policy == "reject"
     assert chosen.reason
+
+
+@pytest.mark.parametrize(
+    ("name", "default", "fits", "wanted"),
+    [
+        ("c", "''", JSON, "text"),
+        ("c", "('none')", JSON, "text"),
+        ("c", "'[]'", JSON, "jsonb"),
+        ("c", "NULL", JSON, "jsonb"),
+        ("c", "json_array()", JSON, "jsonb"),
+        ("c", "''", UUID, "text"),
+        ("auth_token", "(lower(hex(randomblob(16))))", {"uuid": True}, "uuid"),
+        ("auth_token", None, {"uuid": True}, "text"),
+        ("c", "(lower(hex(randomblob(16))))", UUID, "uuid"),
+        ("c", "'00000000-0000-0000-0000-000000000000'", UUID, "uuid"),
+        ("ip", "''", {"inet": True}, "text"),
+        ("ip", "'unknown'", {"inet": True}, "text"),
+        ("ip", "'0.0.0.0'", {"inet": True}, "inet"),
+        ("ip", "'::'", {"inet": True}, "inet"),
+    ],
+)
+def test_a_default_that_a_stored_type_would_refuse(
+    name: str, default: str | None, fits: dict[str, bool], wanted: str
+) -> None:
+    """The application writes its default in any row to come, whatever the rows are now."""
+    profile = texts(fits={**fits})
+    assert choose_type(SourceColumn(name, "TEXT", default=default), profile, "native").type.sql == wanted
 
 
 @pytest.mark.parametrize(
@@ -173,6 +220,15 @@ def test_reasons_count_what_will_be_quarantined() -> None:
     assert "null_if_empty" in reason
     assert "3 rows with a NUL will be quarantined" in choose("TEXT", texts(nul=3)).reason
     assert "a UUID in 999 of them" in choose("TEXT", texts(fits={"uuid": 999})).reason
+
+
+@pytest.mark.parametrize("declared", ["TEXT", "VARCHAR(40)", ""])
+def test_the_reason_says_why_hex_digits_stay_text(declared: str) -> None:
+    said = "32 hex digits in each, but nothing says that they are UUIDs"
+    assert said in choose(declared, texts(**BARE)).reason
+    assert choose(declared, texts(**BARE), says_uuid=True).type == PgType("uuid")
+    assert said not in choose(declared, texts(**BARE, uuid_collision=True), says_uuid=True).reason
+    assert said not in choose(declared, texts(text_max_chars=32)).reason
 
 
 def test_json_that_keeps_its_text_is_not_indexed() -> None:

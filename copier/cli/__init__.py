@@ -11,10 +11,24 @@ from collections.abc import Sequence
 
 import typer
 
-from copier.cli import verbs, verbs_page, verbs_performance, verbs_rejects, verbs_roles, verbs_tune
+from copier.cli import verbs, verbs_page, verbs_performance, verbs_rejects, verbs_roles, verbs_salvage, verbs_tune
 from copier.cli.app import app
 
-__all__ = ["app", "main", "verbs", "verbs_page", "verbs_performance", "verbs_rejects", "verbs_roles", "verbs_tune"]
+__all__ = [
+    "app",
+    "main",
+    "verbs",
+    "verbs_page",
+    "verbs_performance",
+    "verbs_rejects",
+    "verbs_roles",
+    "verbs_salvage",
+    "verbs_tune",
+]
+
+
+_STOPPED = 130
+"""What typer makes of KeyboardInterrupt; no command ends with it."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -24,11 +38,26 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     try:
         code = app(args=argv, prog_name="sqlite2pg", standalone_mode=False)
+        sys.stdout.flush()
     except typer.TyperException as error:
         return _wrong_usage(error)
+    except OSError as error:
+        return _unprinted(error)
     except (typer.Abort, KeyboardInterrupt):
-        return 1
+        return _stopped()
+    if code == _STOPPED:
+        return _stopped()
     return code if isinstance(code, int) else 0
+
+
+def _stopped() -> int:
+    """Tell of Ctrl-C before a command began, or behind its end: in between the command itself hears it."""
+    from copier.cli.session import tell_usage_error
+    from copier.errors import Interrupted
+
+    told = Interrupted("stopped by SIGINT", hint="run the same command again")
+    tell_usage_error(told, "sqlite2pg")
+    return told.exit_code
 
 
 def _wrong_usage(error: typer.TyperException) -> int:
@@ -42,6 +71,20 @@ def _wrong_usage(error: typer.TyperException) -> int:
     command = context.command_path if context is not None else "sqlite2pg"
     tell_usage_error(UsageError(error.format_message()), command)
     return error.exit_code
+
+
+def _unprinted(error: OSError) -> int:
+    """Tell that stdout could not be written; a reader that has left has seen what it wanted."""
+    from copier.cli.session import tell_usage_error
+    from copier.cli.streams import silence
+    from copier.errors import TerminalError
+
+    silence(sys.stdout)
+    if isinstance(error, BrokenPipeError):
+        return 0
+    told = TerminalError(f"the output could not be written: {error.strerror or error}", hint="make room for it")
+    tell_usage_error(told, "sqlite2pg")
+    return told.exit_code
 
 
 if __name__ == "__main__":

@@ -62,6 +62,7 @@ INSPECT = epilog(
     "sqlite2pg inspect --sqlite app.db",
     "sqlite2pg inspect --sqlite app.db --plan-out plan.toml",
     "sqlite2pg inspect --sqlite app.db --tables 'chat_*,users' --sample 10000",
+    "sqlite2pg inspect --sqlite app.db --postgres postgresql://app@db.example/app",
     codes=(0, 1, 2, 5),
     note=PROGRESS_NOTE,
 )
@@ -103,6 +104,8 @@ STATUS = epilog(
 ROLLBACK = epilog(
     "sqlite2pg rollback --postgres postgresql://app@db.example/app",
     "sqlite2pg rollback --run ID --dump before.sql",
+    "sqlite2pg rollback --dry-run",
+    "sqlite2pg rollback --print > rollback.sql",
     codes=(0, 1, 2, 5),
     note=PROGRESS_NOTE,
 )

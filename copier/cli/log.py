@@ -109,7 +109,7 @@ class EventLines:
     """A listener that writes one JSON object per line: `time` (UTC), `event` (snake_case type), and its fields.
 
     `table_progress` lines are cumulative and come at most once per second and table. `write` gets one whole line; an
-    OSError from it (disk full, pipe closed) silences the log and never stops the copy.
+    OSError from it (disk full, pipe closed) silences the log and never stops the copy; `error` keeps it.
     """
 
     def __init__(
@@ -123,6 +123,7 @@ class EventLines:
         self._clock = clock
         self._every_s = every_s
         self._tallies: dict[tuple[str, str], _Tally] = {}
+        self.error: OSError | None = None
 
     def __call__(self, event: Event) -> None:
         """Write `event`, or remember it until its table's next line is due."""
@@ -148,8 +149,8 @@ class EventLines:
         line = orjson.dumps(record, default=str, option=orjson.OPT_APPEND_NEWLINE)
         try:
             self._write(line)
-        except OSError:
-            self._write = None
+        except OSError as error:
+            self._write, self.error = None, error
 
     def _progress(self, event: TableProgress) -> None:
         now_s = self._clock()

@@ -22,7 +22,8 @@ def _option(
 ) -> Parameter:
     flags = ["--" + name.replace("_", "-"), *([short] if short else [])]
     shown = metavar or (" " if kind is bool else None)
-    info = typer.Option(*flags, help=text, rich_help_panel=panel, metavar=shown, show_default=False)
+    # readable: a file that may not be read is refused where it is opened, with the reason and exit code 5
+    info = typer.Option(*flags, help=text, rich_help_panel=panel, metavar=shown, show_default=False, readable=False)
     return Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, info])
 
 
@@ -94,6 +95,12 @@ BACKUP = _option(
     "backup", Path, "Where the backup that comes first goes (default: beside the source).", _OUTPUT, "FILE"
 )
 NO_BACKUP = _option("no_backup", bool, "Do not back the source up first.", _OUTPUT)
+SALVAGE = _option(
+    "salvage", bool,
+    "The source is damaged: write what can be read into NAME.salvaged.db beside it (or beside --backup), list what "
+    "cannot, and move that. A sound source is moved as ever.",
+    _POLICY,
+)  # fmt: skip
 SCRIPT = _option(
     "script",
     Path,
@@ -126,6 +133,9 @@ DUMP = _option(
     "dump", Path, "Where the dump that comes first goes (default: a new file in this directory).", _OUTPUT, "FILE"
 )
 NO_DUMP = _option("no_dump", bool, "Remove the run without a dump of it.", _OUTPUT)
+DRY_RUN = _option(
+    "dry_run", bool, "Try it, in a transaction that is taken back: say what would go, or why it is refused.", _POLICY
+)
 DISCARD_CHANGES = _option(
     "discard_changes", bool, "Go on although rows were added or changed since the run: they are lost.", _POLICY
 )

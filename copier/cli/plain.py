@@ -31,7 +31,7 @@ def option(name: str, kind: Any, text: str, metavar: str | None = None, short: s
 def run_plain(name: str, body: Callable[[], int], *, debug: bool = False) -> NoReturn:
     """End the command `name` with the exit code of `body`; a CopierError becomes its sentence, hint and code."""
     from copier.cli.session import tell_usage_error
-    from copier.errors import CopierError
+    from copier.errors import CopierError, broken_system
 
     try:
         code = body()
@@ -41,7 +41,7 @@ def run_plain(name: str, body: Callable[[], int], *, debug: bool = False) -> NoR
     except Exception as error:
         if debug:
             traceback.print_exc()
-        told = CopierError(
+        told = broken_system(error) or CopierError(
             f"{type(error).__name__}: {error}", hint="this is a defect of sqlite2pg: --debug shows where"
         )
         tell_usage_error(told, f"sqlite2pg {name}")

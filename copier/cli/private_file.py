@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import os
-import secrets
 from pathlib import Path
 from typing import BinaryIO
 
 from copier.errors import UsageError
+from copier.files import write_whole
 
 _MODE = 0o600
 
 
 def write_private(path: Path, content: bytes) -> None:
-    """Write `path` whole or not at all (temporary file, fsync, rename), readable by its owner only. Raises OSError."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _MODE), "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    """Write `path` whole or not at all, readable by its owner only. Raises OSError."""
+    write_whole(path, content, _MODE)
 
 
 def open_private(path: Path, *, new: bool = False) -> BinaryIO:
@@ -33,6 +25,12 @@ def open_private(path: Path, *, new: bool = False) -> BinaryIO:
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | (os.O_EXCL if new else 0)
     return os.fdopen(os.open(path, flags, _MODE), "ab", buffering=0)
+
+
+def append_whole(file: BinaryIO, line: bytes) -> None:
+    """Append `line` to a file of `open_private`. OSError also when only a part of it found room."""
+    if file.write(line) != len(line):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def must_be_writable(path: Path, option: str) -> None:

@@ -12,6 +12,7 @@ from rich.table import Column
 from rich.text import Text
 
 from copier.cli.log import EventLines
+from copier.cli.streams import silence
 from copier.events import (
     Event,
     Listener,
@@ -49,8 +50,12 @@ def make_listener(mode: Mode, console: Console, verbose: bool = False) -> tuple[
 
 def _line_writer(console: Console) -> Callable[[bytes], None]:
     def write(line: bytes) -> None:
-        console.file.write(line.decode())
-        console.file.flush()
+        try:
+            console.file.write(line.decode())
+            console.file.flush()
+        except OSError:
+            silence(console.file)
+            raise
 
     return write
 

@@ -13,7 +13,7 @@ from rich.text import Text
 from copier.plan.reasons import OWN_TO_SQLITE, is_decided, needs_person
 from copier.report import Report, TableReport
 from copier.units import count, duration, plural, printable, size
-from copier.verdict import headline, is_whole, next_step, wrote
+from copier.verdict import headline, is_advice, is_whole, next_step, wrote
 
 _STYLES = {"verified": "bold green", "attention": "bold yellow"}
 _LINES_SHOWN = 20
@@ -31,6 +31,7 @@ def render_report(
     limit = 1_000_000 if verbose else _LINES_SHOWN
     say(console, headline(report), _STYLES.get(report.outcome, "bold red"))
     _render_error(report, console)
+    _render_salvage(report, console, limit)
     _render_mismatches(report, console, limit)
     _render_rejects(report, console, limit)
     _render_objects(report, console, limit)
@@ -51,6 +52,13 @@ def _render_error(report: Report, console: Console) -> None:
         say(console, f"  {report.error['hint']}", "dim")
 
 
+def _render_salvage(report: Report, console: Console, limit: int) -> None:
+    if report.salvage is not None:
+        from copier.cli.render_salvage import render_losses
+
+        render_losses(report.salvage, console, limit)
+
+
 def _render_rejects(report: Report, console: Console, limit: int) -> None:
     rejected = sum(t.rejected_rows for t in report.tables)
     if not rejected:
@@ -64,10 +72,8 @@ def _render_rejects(report: Report, console: Console, limit: int) -> None:
     _show(console, table)
     if rejected > len(report.rejects):
         per_table = ", ".join(f"{t.source} {count(t.rejected_rows)}" for t in report.tables if t.rejected_rows)
-        say(
-            console,
-            f"  The first {count(len(report.rejects))} of {count(rejected)} are counted above. All: {per_table}.",
-        )
+        above = f"{count(len(report.rejects))} of {count(rejected)} are counted above, some of each kind"
+        say(console, f"  {above}. All: {per_table}.")
     schema = report.target.get("ledger_schema", "sqlite2pg")
     say(console, f"  Every rejected row is in {schema}.reject in the target, with its original bytes.", "dim")
 
@@ -102,13 +108,13 @@ def _render_warnings(report: Report, console: Console, limit: int) -> None:
 
 
 def render_checks(checks: Sequence[dict[str, object]], console: Console, *, verbose: bool) -> None:
-    """Print failing checks with what to do, and the passed ones only when `verbose`."""
-    for check in sorted(checks, key=lambda c: bool(c["ok"])):
+    """Print failing checks and advice with what to do, and the passed ones only when `verbose`."""
+    for check in sorted(checks, key=lambda c: (bool(c["ok"]), is_advice(c))):
         if check["ok"] and not verbose:
             continue
-        sign, style = (mark(console, "✓"), "green") if check["ok"] else (mark(console, "✗"), "red")
+        sign, style = ("✓", "green") if check["ok"] else ("!", "yellow") if is_advice(check) else ("✗", "red")
         detail = f": {check['detail']}" if check.get("detail") else ""
-        say(console, f"{sign} {check['name']}{detail}", style)
+        say(console, f"{mark(console, sign)} {check['name']}{detail}", style)
         if check.get("hint") and (verbose or not check["ok"]):
             say(console, f"    {check['hint']}", "dim")
 
@@ -173,8 +179,9 @@ def _render_phases(report: Report, console: Console) -> None:
 def _render_next(report: Report, console: Console, files: Sequence[tuple[str, str]]) -> None:
     source, target = report.source, report.target
     where = f"{target['where']}, schema {target.get('schema')}" if target.get("where") else None
-    named = [("target", where), ("connect", target.get("connect")), ("backup", source.get("backup"))]
-    named += [("script", target.get("script")), *files]
+    salvaged = f"{source.get('path')}, from {source['salvaged_from']}" if source.get("salvaged_from") else None
+    named = [("source", salvaged), ("target", where), ("connect", target.get("connect"))]
+    named += [("backup", source.get("backup")), ("script", target.get("script")), *files]
     for what, value in named:
         for n, line in enumerate(str(value or "").splitlines()):
             say(console, f"{'' if n else what + ':':<9} {line.strip()}")
@@ -228,4 +235,5 @@ def _short(value: str) -> str:
 
 
 def _first_line(text: str) -> str:
-    return text.strip().partition("\n")[0]
+    first, _, rest = text.strip().partition("\n")
+    return f"{first} .. (whole in the report)" if rest else first

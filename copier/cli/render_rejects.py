@@ -17,31 +17,34 @@ if TYPE_CHECKING:
     from copier.report import Report
 
 
+NO_REJECT = "No row is rejected."
+
+
 class RejectList:
     """Prints rejects as they come: a million of them take no memory."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self._json = bool(session.flags.get("json"))
-        self._rows = 0
+        self.rows = 0
 
     def add(self, one: Reject) -> None:
         """Print one."""
-        self._rows += 1
+        self.rows += 1
         if self._json:
-            self._session.emit(("[" if self._rows == 1 else ",").encode() + orjson.dumps(_document(one)))
+            self._session.emit(("[" if self.rows == 1 else ",").encode() + orjson.dumps(_document(one)))
             return
         where = f"{one.table} {one.key}" + (f", column {one.column}" if one.column is not None else "")
         value = f": {one.shown}" if one.column is not None else ""
         self._session.emit(printable(f"{where}{value}"))
         self._session.emit(printable(f"    {one.reason}"))
 
-    def end(self) -> None:
-        """Print the end, or that there are none."""
+    def end(self, none: str = NO_REJECT) -> None:
+        """Print the end, or in the words of `none` that there are none."""
         if self._json:
-            self._session.emit("]" if self._rows else "[]")
+            self._session.emit("]" if self.rows else "[]")
         else:
-            self._session.emit(f"{plural(self._rows, 'rejected row')}." if self._rows else "No row is rejected.")
+            self._session.emit(f"{plural(self.rows, 'rejected row')}." if self.rows else none)
 
 
 def _document(one: Reject) -> dict[str, object]:
@@ -59,8 +62,8 @@ def _document(one: Reject) -> dict[str, object]:
     }
 
 
-def show_retry(report: Report, session: Session) -> int:
-    """Write the report file, log the outcome, print retried, moved and still rejected."""
+def show_retry(report: Report, session: Session, none: str = NO_REJECT) -> int:
+    """Write the report file, log the outcome, print retried, moved and still rejected; `none` where nothing was."""
     written = session.write_report(report)
     retried, moved, left = (
         sum(getattr(t, f"{what}_rows") for t in report.retries) for what in ("retried", "moved", "left")
@@ -68,7 +71,7 @@ def show_retry(report: Report, session: Session) -> int:
     session.record("retried", run=report.run, retried=retried, moved=moved, left=left)
     out = session.out
     if not retried:
-        say(out, "No row is rejected.", "bold green")
+        say(out, none, "bold green" if none == NO_REJECT else "")
     else:
         words = f"Retried {plural(retried, 'rejected row')}: {count(moved)} moved, {count(left)} still rejected."
         say(out, words, "bold yellow" if left else "bold green")

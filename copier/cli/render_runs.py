@@ -15,10 +15,13 @@ if TYPE_CHECKING:
     from copier.migration import BackupResult, RollbackResult, RunStatus
 
 
+NO_RUN = "No run is recorded in this database."
+
+
 def render_status(runs: Sequence[RunStatus], console: Console) -> None:
     """Print one block per run, the latest last."""
     if not runs:
-        say(console, "No run is recorded in this database.")
+        say(console, NO_RUN)
         return
     for run in runs:
         _show_run(run, console)
@@ -34,10 +37,10 @@ def _show_run(run: RunStatus, console: Console) -> None:
     outcome = run.outcome or ("running" if run.running else "interrupted")
     started = run.started_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     took = f", took {duration((run.finished_at - run.started_at).total_seconds())}" if run.finished_at else ""
-    rows = count(run.rows) if run.rows == run.total_rows else f"{count(run.rows)} of {count(run.total_rows)}"
+    rows = ("" if run.rows == run.total_rows else f"{count(run.rows)} of ") + plural(run.total_rows, "row")
     say(console, f"{run.run}  {run.command} of {run.source}: {outcome}", "bold")
     say(console, f"    started {started}{took}")
-    say(console, f"    {run.tables_done} of {plural(run.tables, 'table')}, {rows} rows, {count(run.rejects)} rejected")
+    say(console, f"    {run.tables_done} of {plural(run.tables, 'table')}, {rows}, {count(run.rejects)} rejected")
 
 
 def _pace(run: RunStatus) -> str:
@@ -53,14 +56,18 @@ def render_rollback(result: RollbackResult, console: Console) -> None:
     parts = [plural(len(result.dropped), "object") + " dropped"] if result.dropped else []
     if deleted:
         parts.append(f"{plural(sum(deleted.values()), 'row')} deleted from {plural(len(deleted), 'table')}")
-    say(console, f"Rolled back run {result.run}: {', '.join(parts) or 'nothing was left to remove'}.", "bold green")
+    done = "Would roll back" if result.dry else "Rolled back"
+    say(console, f"{done} run {result.run}: {', '.join(parts) or 'nothing was left to remove'}.", "bold green")
     for name in result.dropped:
         say(console, f"{mark(console, '✓')} dropped {name}")
     for table, n in deleted.items():
         say(console, f"{mark(console, '✓')} {plural(n, 'row')} deleted from {table}")
     for name in result.put_back:
         say(console, f"{mark(console, '✓')} put back {name}")
-    say(console, f"dump:     {result.dump}" if result.dump else "No dump was made (--no-dump).")
+    if result.dry:
+        say(console, "Tried, and taken back: nothing was changed (--dry-run).")
+        return
+    say(console, f"dump:     {result.dump}" if result.dump else "No dump was made.")
 
 
 def render_backup(result: BackupResult, console: Console) -> None:

@@ -6,13 +6,15 @@ import contextlib
 import os
 import platform
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Literal
+from typing import IO, Any, BinaryIO, Literal
 
 import orjson
 from rich.console import Console
@@ -20,8 +22,9 @@ from rich.text import Text
 
 from copier import config, events, report
 from copier.cli import log, settings_file
-from copier.cli.private_file import must_be_writable, open_private, write_private
+from copier.cli.private_file import append_whole, must_be_writable, open_private, write_private
 from copier.cli.progress import make_listener
+from copier.cli.streams import silence
 from copier.errors import CopierError, PreflightError, UsageError
 from copier.postgres import dsn
 from copier.units import printable
@@ -58,9 +61,11 @@ class Session:
     """Redacts, logs and shows."""
     end_progress: Callable[[], None]
     lines: tuple[log.EventLines, ...] = ()
-    """Log file and stderr, as far as they are JSON lines."""
+    """Log file, the first if there is one, and stderr, as far as they are JSON lines."""
     log_file: BinaryIO | None = None
     log_path: Path | None = None
+    plan_copy: IO[bytes] | None = None
+    """Of a plan that came through a pipe; it goes with the session."""
     started_s: float = field(default_factory=time.monotonic)
 
     def __enter__(self) -> Session:
@@ -77,10 +82,17 @@ class Session:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        """End the progress, close the log."""
+        """End the progress, close the log, and say so where it is not whole."""
         self.end_progress()
-        if self.log_file is not None:
+        if self.plan_copy is not None:
+            self.plan_copy.close()
+        if self.log_file is None:
+            return
+        with contextlib.suppress(OSError):
             self.log_file.close()
+        if (lost := self.lines[0].error) is not None:
+            told = f"the log {self.log_path} is not whole: {lost.strerror or lost}"
+            self.err.print(Text("warning: ", style="bold yellow").append(printable(told), style=""), soft_wrap=True)
 
     def record(self, event: str, /, **fields: Any) -> None:
         """Write a line of its own to the log, and to stderr where that is JSON lines."""
@@ -137,35 +149,62 @@ class Session:
 
 
 class _Console(Console):
-    """A console whose reader may leave: a closed pipe silences it and never stops the work."""
+    """A console whose reader may leave, or whose disk may fill up: that silences it and never stops the work.
+
+    Of stdout, which carries the result, only a reader may leave.
+    """
+
+    def _check_buffer(self) -> None:
+        try:
+            super()._check_buffer()
+        except OSError:
+            if not self.stderr:
+                raise
+            self.on_broken_pipe()
 
     def on_broken_pipe(self) -> None:
         self.quiet = True
-        with contextlib.suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:  # noqa: PTH123
-            os.dup2(nowhere.fileno(), self.file.fileno())
+        silence(self.file)
 
 
 def open_session(command: Command, flags: dict[str, Any]) -> Session:
     """Read the settings and open everything. Raises UsageError."""
     keys = {key: value for key, value in flags.items() if key not in _NOT_SETTINGS}
-    settings, face = settings_file.load(keys, config=flags.get("config"))
+    settings, face = settings_file.load(keys, config=flags.get("config"), server=command.postgres != "no")
     settings = _with_script(command, _checked(command, settings))
     if face.report is not None:
         must_be_writable(face.report, "--report")
+    settings, copy = _keep_plan(settings)
     redact = log.Redactor(log.secrets_of(settings.postgres, os.environ))
     out, err = _Console(highlight=False), _Console(stderr=True, highlight=False)
     file, path = _open_log(command, settings, face)
     shown, close = make_listener(face.progress, err, face.verbose)
-    lines = [log.EventLines(file.write)] if file is not None else []
+    lines = [log.EventLines(partial(append_whole, file))] if file is not None else []
     listeners: list[events.Listener] = [*lines, shown]
     if isinstance(shown, log.EventLines):
         lines.append(shown)
     listen = log.redacting(redact, log.fan_out(*listeners))
-    return Session(command, settings, face, flags, out, err, redact, listen, close, tuple(lines), file, path)
+    return Session(command, settings, face, flags, out, err, redact, listen, close, tuple(lines), file, path, copy)
 
 
 _NOT_SETTINGS = {"config", "json", "plan_out", "force", "print", "to", "run", "dump", "no_dump", "discard_changes"}
+_NOT_SETTINGS |= {"dry_run"}
 _NOT_SETTINGS |= {"messages", "directory", "retry", "table", "database", "prefix"}
+
+
+def _keep_plan(settings: config.Settings) -> tuple[config.Settings, IO[bytes] | None]:
+    """Copy a plan that comes through a pipe into a file: it is read several times, and can be read once."""
+    plan = settings.plan
+    # not Path's own: they raise where this user may not look, and the reader says that better
+    if plan is None or not os.path.exists(plan) or os.path.isfile(plan) or os.path.isdir(plan):  # noqa: PTH110, PTH112, PTH113
+        return settings, None
+    from copier.run.session import read_plan_file
+
+    text = read_plan_file(plan)
+    copy = tempfile.NamedTemporaryFile(prefix="sqlite2pg-plan-", suffix=".toml")  # noqa: SIM115 - the session closes it
+    copy.write(text.encode())
+    copy.flush()
+    return replace(settings, plan=Path(copy.name)), copy
 
 
 def _checked(command: Command, settings: config.Settings) -> config.Settings:
@@ -174,7 +213,7 @@ def _checked(command: Command, settings: config.Settings) -> config.Settings:
     if command.postgres == "required" and settings.postgres is None:
         hint = "use --postgres DSN, or set DATABASE_URL or PGHOST; only full and check have a server of their own"
         raise UsageError("no PostgreSQL database is given", hint=hint)
-    return replace(settings, postgres=None) if command.postgres == "no" else settings
+    return settings
 
 
 def _with_script(command: Command, settings: config.Settings) -> config.Settings:

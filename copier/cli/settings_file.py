@@ -84,6 +84,7 @@ class _Keys(BaseSettings):
     deep: bool = False
     backup: FileName | None = None
     no_backup: bool = False
+    salvage: bool = False
     script: FileName | None = None
     report: FileName | None = None
     progress: Literal["auto", "bar", "json", "none"] = "auto"
@@ -142,20 +143,25 @@ class _Layer:
 
 
 def load(
-    flags: Mapping[str, Any], *, config: Path | None = None, environ: Mapping[str, str] = os.environ
+    flags: Mapping[str, Any],
+    *,
+    config: Path | None = None,
+    environ: Mapping[str, str] = os.environ,
+    server: bool = True,
 ) -> tuple[Settings, Face]:
     """Return the settings that `flags` (None: not given), the environment and the configuration file add up to.
 
-    `config` None reads ./sqlite2pg.toml if it is there. Raises UsageError naming the key and the choices.
+    `config` None reads ./sqlite2pg.toml if it is there. Without `server` nothing is read about a PostgreSQL server: an
+    application's DATABASE_URL may lead to SQLite. Raises UsageError naming the key and the choices.
     """
     given = {key: value for key, value in flags.items() if value is not None and value != []}
     _settle_backup(given)
     layers = [
         _Layer(given, "flag"),
         _Layer(_from_environment(environ), "environment"),
-        _Layer(_elsewhere(environ), "environment"),
-        _from_file(config),
     ]
+    settled = not server or any("postgres" in layer.values for layer in layers)
+    layers += [_Layer(_elsewhere(environ, settled), "environment"), _from_file(config)]
     try:
         keys = _Keys(layers=[layer.values for layer in layers])  # type: ignore[call-arg]
     except ValidationError as error:
@@ -165,14 +171,15 @@ def load(
             f"--memory-bytes ({keys.memory_bytes:,}) is less than --chunk-bytes ({keys.chunk_bytes:,})",
             hint="the memory must hold at least one chunk",
         )
-    return _settings(keys, environ), Face(**{f.name: getattr(keys, f.name) for f in fields(Face)})
+    origin = next((layer.name("postgres") for layer in layers if "postgres" in layer.values), "")
+    postgres = resolve_dsn(keys.postgres, environ, origin=origin) if server and keys.postgres else None
+    return _settings(keys, postgres), Face(**{f.name: getattr(keys, f.name) for f in fields(Face)})
 
 
-def _settings(keys: _Keys, environ: Mapping[str, str]) -> Settings:
+def _settings(keys: _Keys, postgres: str | None) -> Settings:
     values = {f.name: getattr(keys, f.name) for f in fields(Settings) if f.name not in ("schema", "postgres")}
     if keys.no_backup:
         values["backup"] = None
-    postgres = resolve_dsn(keys.postgres, environ) if keys.postgres else None
     return Settings(**values, schema=keys.target_schema, postgres=postgres)
 
 
@@ -191,15 +198,16 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     return {key: environ[name] for key, name in names.items() if environ.get(name)}
 
 
-def _elsewhere(environ: Mapping[str, str]) -> dict[str, Any]:
-    """Return what the variables that belong to others say."""
-    found = {"sqlite": environ.get("SQLITE_PATH"), "postgres": resolve_dsn(None, environ)}
+def _elsewhere(environ: Mapping[str, str], settled: bool) -> dict[str, Any]:
+    """Return what the variables that belong to others say; of the server nothing where that is settled."""
+    postgres = None if settled else resolve_dsn(None, environ)
+    found = {"sqlite": environ.get("SQLITE_PATH"), "postgres": postgres}
     return {key: value for key, value in found.items() if value}
 
 
 def _from_file(config: Path | None) -> _Layer:
     path = config or DEFAULT_FILE
-    if config is None and not path.is_file():
+    if config is None and not os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises where this user may not look
         return _Layer({}, "file", path)
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))

@@ -12,7 +12,8 @@ from copier.cli.render import render_report, say
 from copier.cli.render_assessment import render_assessment
 from copier.cli.render_runs import render_backup, render_rollback, render_status
 from copier.cli.session import Session
-from copier.errors import UsageError
+from copier.errors import CopyFailed, UsageError
+from copier.files import write_whole
 
 if TYPE_CHECKING:
     from copier.assess.assessment import Assessment
@@ -58,7 +59,7 @@ def show_assessment(assessment: Assessment, session: Session) -> int:
     if path is not None:
         from copier.plan.file import dump_plan
 
-        path.write_text(dump_plan(assessment.plan), encoding="utf-8")
+        _write_plan(path, dump_plan(assessment.plan))
     if session.flags.get("json"):
         session.emit(assessment.to_json())
         return 0
@@ -66,6 +67,14 @@ def show_assessment(assessment: Assessment, session: Session) -> int:
     if path is not None:
         say(session.out, f"plan:     {path}")
     return 0
+
+
+def _write_plan(path: Path, text: str) -> None:
+    """Write it whole or not at all: half a plan would be obeyed, or stand in the way of the next one."""
+    try:
+        write_whole(path, text.encode())
+    except OSError as error:
+        raise CopyFailed(f"--plan-out: {path} cannot be written: {error.strerror}", hint="make room there") from error
 
 
 def show_script(script: str, session: Session) -> int:
@@ -86,7 +95,8 @@ def show_status(runs: list[RunStatus], session: Session) -> int:
 def show_rollback(result: RollbackResult, session: Session) -> int:
     """Print what was removed."""
     deleted = sum(result.deleted_rows.values())
-    session.record("rolled_back", run=result.run, dropped=result.dropped, deleted_rows=deleted, dump=str(result.dump))
+    what = "rollback_tried" if result.dry else "rolled_back"
+    session.record(what, run=result.run, dropped=result.dropped, deleted_rows=deleted, dump=str(result.dump))
     render_rollback(result, session.out)
     return 0
 

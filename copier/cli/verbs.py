@@ -20,8 +20,8 @@ _AGAIN = "run the same command again"
 _LOOK, _MOVE, _AFTER = "Look, and change nothing", "Move", "Afterwards"
 
 
-@verb("inspect", _LOOK, text.INSPECT, opt.SQLITE, opt.IMMUTABLE, opt.SAMPLE, *opt.CHOICE, opt.SCHEMA,
-       opt.PLAN_OUT, opt.FORCE, opt.AS_JSON, *opt.SCREEN)  # fmt: skip
+@verb("inspect", _LOOK, text.INSPECT, opt.SQLITE, opt.IMMUTABLE, opt.SAMPLE, opt.POSTGRES, opt.SCHEMA,
+       *opt.SELECTION, opt.PLAN_OUT, opt.FORCE, opt.AS_JSON, *opt.SCREEN)  # fmt: skip
 def inspect(flags: Flags) -> None:
     """Say what the SQLite file holds and what it will become.
 
@@ -30,7 +30,10 @@ def inspect(flags: Flags) -> None:
     type with its reason, foreign key violations, what will not carry over, and
     about how long the copy will take. With --plan-out the plan goes into a TOML
     file, one line per column; edit it, and give it to the other commands with
-    --plan. Needs no server and changes nothing.
+    --plan, or to this one, to see what it leads to. Needs no server and changes
+    nothing. With --postgres, which is not taken from the environment here, the
+    tables the target has already decide the types, and values they would refuse
+    are problems: the rehearsal of data.
     """
     from copier.cli.show import check_plan_out, show_assessment
 
@@ -38,9 +41,10 @@ def inspect(flags: Flags) -> None:
         from copier import migration
 
         check_plan_out(session)
-        return await migration.inspect(session.settings, session.listen)
+        return await migration.inspect(session.settings, session.listen, look_at_target=asked)
 
-    run("inspect", flags, work, show_assessment, postgres="no")
+    asked = flags["postgres"] is not None
+    run("inspect", flags, work, show_assessment, postgres="required" if asked else "no")
 
 
 @verb("validate", _LOOK, text.VALIDATE, opt.SQLITE, opt.IMMUTABLE, opt.DEEP, *opt.TARGET, *opt.SELECTION,
@@ -94,17 +98,18 @@ def schema(flags: Flags) -> None:
 
 
 @verb("data", _MOVE, text.DATA, opt.SQLITE, opt.FREEZE, opt.IMMUTABLE, opt.SAMPLE, *opt.TARGET, *opt.SELECTION,
-       *opt.POLICIES, *opt.SPEED, opt.REPORT, *opt.SCREEN)  # fmt: skip
+       *opt.POLICIES, opt.SALVAGE, *opt.SPEED, opt.REPORT, *opt.SCREEN)  # fmt: skip
 def data(flags: Flags) -> None:
     """Copy the rows into tables that exist.
 
     The tables may come from schema or from the application's own migrations
     (Alembic, Django, Prisma, sqlx, ..): then their columns decide, and indexes,
     foreign keys and triggers are set aside for the load and put back after it.
-    One snapshot of the source is read while the application goes on writing (WAL
-    mode; --freeze keeps writers out). Each chunk is committed together with its
-    ledger row, so a run that was killed goes on exactly where it stopped. A row
-    that cannot be cast is put into the ledger with its bytes.
+    So triggers do not run for the copied rows; columns that only they fill are
+    said. One snapshot of the source is read while the application goes on
+    writing (WAL mode; --freeze keeps writers out). Each chunk is committed
+    together with its ledger row, so a run that was killed goes on exactly where
+    it stopped. A row that cannot be cast is put into the ledger with its bytes.
     """
 
     async def work(session: Session) -> Report:
@@ -135,8 +140,8 @@ def check(flags: Flags) -> None:
 
 
 @verb("full", _MOVE, text.FULL, opt.SQLITE, opt.FREEZE, opt.IMMUTABLE, opt.SAMPLE, opt.DEEP, *opt.TARGET,
-       *opt.SELECTION, *opt.POLICIES, opt.LEVEL, *opt.SPEED, opt.BACKUP, opt.NO_BACKUP, opt.SCRIPT, opt.REPORT,
-       opt.LOG_FILE_FULL, *(o for o in opt.SCREEN if o is not opt.LOG_FILE))  # fmt: skip
+       *opt.SELECTION, *opt.POLICIES, opt.SALVAGE, opt.LEVEL, *opt.SPEED, opt.BACKUP, opt.NO_BACKUP, opt.SCRIPT,
+       opt.REPORT, opt.LOG_FILE_FULL, *(o for o in opt.SCREEN if o is not opt.LOG_FILE))  # fmt: skip
 def full(flags: Flags) -> None:
     """Move everything and prove it: the whole migration in one command.
 
@@ -147,7 +152,8 @@ def full(flags: Flags) -> None:
     PostgreSQL server beside the SQLite file and says how to connect to it.
 
     It may be stopped or killed at any moment: the same command goes on, and
-    rollback removes what it made. The SQLite file is only ever read.
+    rollback removes what it made. The SQLite file is only ever read. A damaged one
+    is refused; with --salvage what can be read of it is moved.
     """
 
     async def work(session: Session) -> Report:
@@ -198,18 +204,35 @@ def status(flags: Flags) -> None:
     run("status", flags, work, show_status, sqlite=False)
 
 
-@verb("rollback", _AFTER, text.ROLLBACK, opt.POSTGRES, opt.LEDGER_SCHEMA, opt.RUN, opt.DISCARD_CHANGES, opt.DUMP,
-       opt.NO_DUMP, *opt.SCREEN)  # fmt: skip
+@verb("rollback", _AFTER, text.ROLLBACK, opt.POSTGRES, opt.LEDGER_SCHEMA, opt.RUN, opt.DRY_RUN, opt.DISCARD_CHANGES,
+       opt.PRINT, opt.DUMP, opt.NO_DUMP, *opt.SCREEN)  # fmt: skip
 def rollback(flags: Flags) -> None:
     """Remove from the target exactly what one run made.
 
-    First a pg_dump of it goes into a file. Then, in one transaction, what the
-    run created is dropped, and what it added to tables that were there before is
-    deleted. Refuses, with counts, when rows were added or changed since. Nothing
-    the run did not create is touched; the SQLite file is not needed.
+    First a pg_dump of its tables goes into a file. Then, in one transaction, what
+    the run created is dropped, and what it added to tables that were there before
+    is deleted. Refuses, with counts, when rows were added or changed since, or when
+    rows of others refer to its own. Nothing the run did not create is touched; the
+    SQLite file is not needed. --dry-run says whether it would be done; --print
+    gives it as a script for psql, which refuses by itself what changed until then.
+    Extensions and statements of a plan file stay: they are not known to be the
+    run's alone.
     """
-    from copier.cli.show import show_rollback
+    from copier.cli.show import show_rollback, show_script
     from copier.errors import UsageError
+
+    async def script(session: Session) -> str:
+        from copier import migration
+
+        for name in ("dump", "no_dump", "dry_run"):
+            if flags[name]:
+                option = f"--{name.replace('_', '-')}"
+                raise UsageError(
+                    f"--print and {option} exclude each other", hint=f"leave {option} out: nothing is done"
+                )
+        return await migration.print_rollback(
+            session.settings, session.listen, run=flags["run"], discard_changes=bool(flags["discard_changes"])
+        )
 
     async def work(session: Session) -> RollbackResult:
         from copier import migration
@@ -217,11 +240,19 @@ def rollback(flags: Flags) -> None:
         dump, no_dump = flags["dump"], bool(flags["no_dump"])
         if dump is not None and no_dump:
             raise UsageError("--dump and --no-dump exclude each other", hint="give one of them")
-        discard = bool(flags["discard_changes"])
+        if dump is not None and flags["dry_run"]:
+            raise UsageError("--dump and --dry-run exclude each other", hint="a dry run writes no dump")
         return await migration.rollback(
-            session.settings, session.listen, run=flags["run"], dump=dump, no_dump=no_dump, discard_changes=discard
+            *(session.settings, session.listen),
+            run=flags["run"],
+            dump=dump,
+            no_dump=no_dump,
+            discard_changes=bool(flags["discard_changes"]),
+            dry_run=bool(flags["dry_run"]),
         )
 
+    if flags["print"]:
+        run("rollback", flags, script, show_script, sqlite=False)
     stopped = "the removal is one transaction: nothing was removed"
     run("rollback", flags, work, show_rollback, sqlite=False, stopped=stopped)
 

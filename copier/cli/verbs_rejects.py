@@ -57,21 +57,32 @@ def rejects(flags: Flags) -> None:
         shown = RejectList(session)
         async for one in migration.list_rejects(session.settings, run=flags["run"], tables=flags["table"] or ()):
             shown.add(one)
-        shown.end()
+        shown.end("" if shown.rows else await _why_none(session))
         return 0
 
     run("rejects", flags, work, lambda code, _: code, sqlite=False)
 
 
-def _retry(flags: Flags) -> None:
-    from copier.cli.render_rejects import show_retry
+async def _why_none(session: Session) -> str:
+    """Return what to say where there are no rejects: a database that no run went into has none either."""
+    from copier import migration
+    from copier.cli.render_rejects import NO_REJECT
+    from copier.cli.render_runs import NO_RUN
 
-    async def work(session: Session) -> Report:
+    return NO_REJECT if await migration.status(session.settings) else NO_RUN
+
+
+def _retry(flags: Flags) -> None:
+    from copier.cli.render_rejects import NO_REJECT, show_retry
+
+    async def work(session: Session) -> tuple[Report, str]:
         from copier import migration
 
-        return await migration.retry_rejects(
+        report = await migration.retry_rejects(
             session.settings, session.listen, run=flags["run"], tables=flags["table"] or ()
         )
+        return report, NO_REJECT if report.run else await _why_none(session)
 
     stopped = "what was committed stays: run the same command again to go on"
-    run("rejects", flags, work, show_retry, sqlite=False, stopped=stopped)
+    run("rejects", flags, work, lambda found, session: show_retry(found[0], session, found[1]), sqlite=False,
+        stopped=stopped)  # fmt: skip

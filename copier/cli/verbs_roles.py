@@ -25,7 +25,7 @@ EPILOG = text.epilog(
 
 
 @verb("roles", "Look, and change nothing", EPILOG, opt.SCHEMA, opt.LEDGER_SCHEMA, DATABASE, PREFIX, opt.PRINT,
-       opt.DEBUG, opt.CONFIG)  # fmt: skip
+       *opt.SCREEN)  # fmt: skip
 def roles(flags: Flags) -> None:
     """Print a script of roles with no more rights than they need.
 

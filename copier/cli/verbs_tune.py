@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import sys
 from inspect import Parameter
 from typing import Annotated
@@ -11,6 +9,7 @@ from typing import Annotated
 import typer
 
 from copier.cli.app import Flags, verb
+from copier.cli.streams import silence
 
 _PANEL = "The server"
 
@@ -66,8 +65,7 @@ def _print(text: str) -> None:
         sys.stdout.write(text)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader has seen enough; nothing is left to be flushed at exit
-        with contextlib.suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:  # noqa: PTH123
-            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        silence(sys.stdout)
 
 
 def _fragment(flags: Flags) -> str:

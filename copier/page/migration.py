@@ -8,12 +8,13 @@ from typing import Any
 
 from copier.page.charts import Chart, Line, draw
 from copier.page.objects import OpenObjects, Shown, object_sentences, open_objects, translated
+from copier.page.salvage import SalvageView, salvage_view
 from copier.page.series import rates
 from copier.page.tables import FOLDED, TABLES, TableRow, adjusted, in_order, row_of, unlisted
 from copier.page.view import TEXT_CHARS, Fact, Listed, Pairs, Tone, Verdict, cut, first
 from copier.report import Mismatch, Outcome, RejectReport, Report
 from copier.units import count, duration, plural, printable, size
-from copier.verdict import headline, next_step, wrote
+from copier.verdict import headline, is_advice, is_failure, next_step, wrote
 
 _LISTED = 100
 _CHECKS = 200
@@ -48,11 +49,13 @@ class MigrationPage:
     verdict: Verdict
     facts: list[Fact]
     error: Failure | None
+    salvage: SalvageView
     mismatches: Listed[Mismatch]
     rejects: Listed[RejectReport]
     reject_table: str
     open_objects: list[OpenObjects]
     failed_checks: list[dict[str, Any]]
+    advice: list[dict[str, Any]]
     passed_checks: Listed[dict[str, Any]]
     warnings: Listed[str]
     tables: list[TableRow]
@@ -85,11 +88,13 @@ def migration_page(report: Report) -> MigrationPage:
         verdict=Verdict(_TONES[report.outcome], cut(headline(report)), list(_sentences(report))),
         facts=list(_facts(report)),
         error=_failure(report),
+        salvage=salvage_view(report),
         mismatches=first([_cut_mismatch(m) for m in report.mismatches[:_LISTED]], _LISTED, len(report.mismatches)),
         rejects=_rejects(report, rejected) if rejected or report.rejects else Listed(),
         reject_table=f"{_text(target.get('ledger_schema') or 'sqlite2pg')}.reject",
         open_objects=open_objects(report.objects),
-        failed_checks=[_cut_check(c) for c in report.checks if not c["ok"]][:_CHECKS],
+        failed_checks=[_cut_check(c) for c in report.checks if is_failure(c)][:_CHECKS],
+        advice=[_cut_check(c) for c in report.checks if is_advice(c)][:_CHECKS],
         passed_checks=_passed(report),
         warnings=first([cut(w) for w in report.warnings], _LISTED),
         tables=[row_of(t) for t in tables[:TABLES]],
@@ -240,6 +245,7 @@ def _places(report: Report) -> Pairs:
     schema = f", schema {_text(target['schema'])}" if target.get("schema") else ""
     named = [
         ("Source", _text(source.get("path"))),
+        ("Salvaged from", _text(source.get("salvaged_from"))),
         ("Snapshot", _text(source.get("snapshot"))),
         ("Backup", _text(source.get("backup"))),
         ("Target", (_text(target.get("where")) + schema) if target.get("where") else ""),

@@ -43,6 +43,8 @@ class Choices:
     tables: Mapping[str, TableChoice] = field(default_factory=dict)
     extensions: tuple[str, ...] = ()
     after_data: tuple[str, ...] = ()
+    settled: tuple[str, ...] = ()
+    """Objects of the source, by name, that need nobody any more."""
     warnings: tuple[str, ...] = ()
 
     def table(self, source: str) -> TableChoice:

@@ -9,7 +9,7 @@ from copier.plan.names import fold
 from copier.plan.pgtype import PgType
 from copier.plan.source import ColumnProfile
 from copier.plan.types import fit
-from copier.plan.types.stored import TypeChoice
+from copier.plan.types.stored import TypeChoice, count_text
 from copier.plan.types.times import EPOCH_LAST_S, EPOCH_UNITS
 
 
@@ -69,7 +69,7 @@ def choose_cast(column: ExistingColumn, type_: PgType, profile: ColumnProfile | 
         cast = _likely_unit(profile)
         reason += "; integers, read by the size of the largest"
     if (misfits := profile.filled - fit.fitting(profile, type_, cast)) and cast not in EPOCH_UNITS:
-        reason += f"; {misfits:,} of {profile.filled:,} values may not fit and would be quarantined"
+        reason += f"; {misfits:,} of {count_text(profile.filled, 'value')} may not fit and would be quarantined"
     return TypeChoice(type_, cast, "reject", reason)
 
 

@@ -19,6 +19,7 @@ from copier.plan.pgtype import CASTS, POLICIES
 from copier.plan.reasons import DROPPED_BY_PLAN, SKIPPED_BY_PLAN
 from copier.plan.source import SourceSchema, TableProfile
 from copier.plan.toml import toml_list, toml_string, toml_table
+from copier.plan.unindexed import proposed_indexes
 
 __all__ = ["dump_plan", "load_plan"]
 
@@ -63,6 +64,7 @@ def dump_plan(plan: Plan) -> str:
         f"names = {toml_string(plan.names)}",
         f"extensions = {toml_list(plan.extensions)}",
         f"after_data = {toml_list(plan.after_data)}",
+        f"settled = {toml_list(plan.settled)}",
     ]
     for table in plan.tables:
         lines += _table(table, plan)
@@ -82,6 +84,9 @@ def _table(table: TablePlan, plan: Plan) -> Iterator[str]:
         yield f"add_columns = {toml_table(dict(table.added_columns))}"
     if table.added_indexes:
         yield f"add_indexes = {toml_table(dict(table.added_indexes))}"
+    if proposed := proposed_indexes(table):
+        # Uncommented, it says what is there and what is proposed.
+        yield f"# add_indexes = {toml_table(dict(table.added_indexes) | proposed)}  # foreign keys without an index"
     dropped = [n.name for n in plan.notes if n.table == table.source and n.detail == DROPPED_BY_PLAN]
     if dropped:
         yield f"drop_indexes = {toml_list(dropped)}"
@@ -138,6 +143,7 @@ _HEAD = [
     "#     add_columns = { tsv = \"tsvector GENERATED ALWAYS AS (to_tsvector('english', body)) STORED\" }",
     '#     add_indexes = { messages_tsv = "USING gin (tsv)" }',
     '#     drop_indexes = ["name"]',
-    "# extensions are created first, if the server has them; after_data are statements run at the end.",
+    "# extensions are created first, if the server has them; after_data are statements run at the end; settled are",
+    "# objects that do not carry over (triggers, views, virtual tables ...) and that need nobody any more.",
     "",
 ]

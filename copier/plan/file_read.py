@@ -9,11 +9,12 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from copier.errors import PlanError
+from copier.plan.build.settled import settleable
 from copier.plan.choices import Choices, ColumnChoice, TableChoice
 from copier.plan.model import ColumnPlan, Names, Plan, TablePlan, Types
 from copier.plan.names import MAX_IDENTIFIER_BYTES
 from copier.plan.pgtype import CASTS, POLICIES, PgType, parse_type
-from copier.plan.toml import line_of, read_toml
+from copier.plan.toml import line_of, read_toml, toml_string
 
 FORMAT = 1
 """Of the plan file; a change that older versions would misread gets a new number."""
@@ -52,11 +53,12 @@ class PlanDocument(_Strict):
     """A whole plan file."""
 
     format: Literal[1]
-    schema_: str | None = Field(None, alias="schema")
+    schema_: str | None = Field(None, alias="schema", min_length=1)
     types: Types | None = None
     names: Names | None = None
     extensions: list[str] = Field(default_factory=list)
     after_data: list[str] = Field(default_factory=list)
+    settled: list[str] = Field(default_factory=list)
     table: dict[str, TableEntry] = Field(default_factory=dict)
 
 
@@ -78,7 +80,51 @@ def _wrong_form(text: str, error: ValidationError) -> PlanError:
         return PlanError(f"{where}unknown key {key!r}; choose one of {', '.join(_keys(place))}", line=line)
     if first["type"] == "missing":
         return PlanError(f"{where}{key!r} is missing", line=line, hint=f'The file begins with "{key} = {FORMAT}".')
-    return PlanError(f"{where}{key} = {first['input']!r}: {first['msg'].lower()}", line=line)
+    wanted = _wanted(first["type"], first["loc"], str(first.get("ctx", {}).get("expected")))
+    return PlanError(f"{where}{_subject(first['loc'])} = {_shown(first['input'])}: write {wanted}", line=line)
+
+
+def _subject(place: tuple[int | str, ...]) -> str:
+    """Return what has the wrong value, in the file's own terms; its table and column are said before it."""
+    match place:
+        case ("table", name):
+            return f'table "{name}"'
+        case ("table", _, "columns", name):
+            return f'column "{name}"'
+        case (*_, str(key), int(number)):
+            return f"entry {number + 1} of {key}"
+        case ("table", _, key, name):
+            return f'{key} "{name}"'
+    return str(place[-1])
+
+
+_SHOWN_CHARS = 60
+_WANTED = {
+    "string_type": "a string in quotes",
+    "string_too_short": "a name; without the line it is public",
+    "bool_type": "true or false",
+    "list_type": 'a list of strings, such as ["a", "b"]',
+}
+
+
+def _wanted(kind: str, place: tuple[int | str, ...], choices: str) -> str:
+    if kind == "literal_error":
+        return f"{choices}{', the format this version reads' if place == ('format',) else ''}"
+    if (wanted := _WANTED.get(kind)) is not None:
+        return wanted
+    match place:
+        case ("table", *names) if len(names) < 2:
+            return f"a section [table.{toml_string(str(names[0]) if names else 'NAME')}]"
+        case ("table", name, "columns"):
+            return f"a section [table.{toml_string(str(name))}.columns], with a line per column"
+        case ("table", _, "columns", _):
+            return "its keys in braces, such as { skip = true }"
+    return 'names and definitions in braces: { name = "definition" }'
+
+
+def _shown(value: object) -> str:
+    shown = str(value).lower() if isinstance(value, bool) else repr(value)
+    return shown if len(shown) <= _SHOWN_CHARS else f"{shown[:_SHOWN_CHARS]} ..."
 
 
 def _place_words(place: list[str]) -> str:
@@ -115,6 +161,9 @@ class _Reader:
         for name in document.table:
             if name not in known | left_out:
                 raise self.error(f"the source has no such table; it has {_listed(known | left_out)}", "table", name)
+        for name in document.settled:
+            if name not in (objects := settleable(self.base)):
+                raise self.error(f'settled: the source has no "{name}"; it has {_listed(objects)}', "settled")
         warnings = [
             f'table "{name}" is not in the plan file: the planner\'s choice is used.'
             for name in (table.source for table in self.base.tables)
@@ -124,7 +173,13 @@ class _Reader:
         for table in self.base.tables:
             if (entry := document.table.get(table.source)) is not None:
                 tables[table.source] = self.table(table, entry, warnings)
-        return Choices(tables, tuple(document.extensions), tuple(document.after_data), tuple(warnings))
+        return Choices(
+            tables=tables,
+            extensions=tuple(document.extensions),
+            after_data=tuple(document.after_data),
+            settled=tuple(document.settled),
+            warnings=tuple(warnings),
+        )
 
     def table(self, table: TablePlan, entry: TableEntry, warnings: list[str]) -> TableChoice:
         path = ("table", table.source)

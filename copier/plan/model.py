@@ -166,6 +166,8 @@ class TriggerPlan:
     """Quoted, schema-qualified function name without parentheses."""
     statements: tuple[str, ...]
     sql: str
+    trial: tuple[str, ...] = ()
+    """Statements that make the server look at the body before the trigger is made; they change nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +185,8 @@ class Plan:
     extensions: tuple[str, ...] = ()
     after_data: tuple[str, ...] = ()
     """Statements a person added in the plan file, run after everything else."""
+    settled: tuple[str, ...] = ()
+    """Names of objects that do not carry over and that a person has dealt with, by the plan file."""
     notes: tuple[ObjectNote, ...] = ()
     """Objects the planner itself has already settled: skipped, or renamed, or translated with a change."""
     warnings: tuple[str, ...] = field(default=())

@@ -6,6 +6,7 @@ from copier.plan.model import ObjectNote
 
 SKIPPED_BY_PLAN = "skipped by the plan file"
 DROPPED_BY_PLAN = "dropped by the plan file"
+SETTLED_BY_PLAN = "settled by the plan file"
 LEFT_OUT = "left out by --tables or --exclude"
 TABLE_LEFT_OUT = "its table is left out"
 TABLE_EXISTS = "the table exists already"
@@ -15,7 +16,10 @@ ONLY_DATA = "`data` brings rows alone"
 OWN_TO_SQLITE = frozenset({"internal table", "shadow table"})
 """Kinds of objects that nobody misses in PostgreSQL."""
 
-_DECIDED = (SKIPPED_BY_PLAN, DROPPED_BY_PLAN, LEFT_OUT, TABLE_LEFT_OUT, TABLE_EXISTS, ONLY_DATA)
+_DECIDED = (
+    *(SKIPPED_BY_PLAN, DROPPED_BY_PLAN, SETTLED_BY_PLAN),
+    *(LEFT_OUT, TABLE_LEFT_OUT, TABLE_EXISTS, ONLY_DATA),
+)
 
 
 def is_decided(note: ObjectNote) -> bool:

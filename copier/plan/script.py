@@ -25,6 +25,8 @@ def _lines(plan: Plan) -> Iterator[str]:
     indexes = [statement for table in plan.tables for statement in ddl.table_after_data(plan.schema, table)]
     constraints = ddl.constraints(plan)
     yield from ("\\set ON_ERROR_STOP on", "SET client_encoding = 'UTF8';", "SET standard_conforming_strings = on;", "")
+    there = [f"-- In the target already, and left as it is: {_one_line(t.target)}" for t in plan.tables if t.existing]
+    yield from (*there, "") if there else ()
     yield from _transaction(statement.sql for statement in ddl.before_data(plan))
     yield from (_DATA_PLACE, "")
     yield from _transaction(s.sql for s in indexes if s.kind == "primary key")
@@ -35,6 +37,11 @@ def _lines(plan: Plan) -> Iterator[str]:
     yield from _each(filter(None, (_sequence(plan.schema, table) for table in tables)))
     yield from _each(s.sql for s in (*ddl.views(plan), *ddl.triggers(plan), *ddl.after_data(plan)))
     yield from _each(ddl.analyze(plan.schema, [table]) for table in plan.tables)
+
+
+def _one_line(name: str) -> str:
+    """Return a name that cannot end its comment."""
+    return quote(name).replace("\r", " ").replace("\n", " ")
 
 
 def _transaction(statements: Iterable[str]) -> Iterator[str]:

@@ -56,6 +56,8 @@ class SourceIndex:
     parts: tuple[SourceIndexPart, ...]
     where: str | None = None
     sql: str | None = None
+    constraint_name: str | None = None
+    """What CONSTRAINT calls it, in a UNIQUE constraint that has a name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,8 @@ class SourceForeignKey:
     on_delete: str = "NO ACTION"
     deferrable: bool = False
     initially_deferred: bool = False
+    name: str | None = None
+    """What CONSTRAINT calls it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +93,8 @@ class SourceTable:
     columns: tuple[SourceColumn, ...]
     primary_key: tuple[str, ...] = ()
     """Column names in key order."""
+    primary_key_name: str | None = None
+    """What CONSTRAINT calls it."""
     rowid_alias: str | None = None
     """The INTEGER PRIMARY KEY column that is the rowid itself."""
     rowid_name: str | None = None

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+CONTENTS = "target contents"
+"""Name of the check that finds rows in the target's tables."""
+
 
 @dataclass(frozen=True, slots=True)
 class Check:

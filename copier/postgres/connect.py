@@ -22,6 +22,7 @@ from copier.errors import ConnectionLost, UsageError
 from copier.postgres.cutoff import remember
 from copier.postgres.dsn import Dsn, parse
 from copier.postgres.failures import is_transient, translate
+from copier.postgres.giving_back import close
 from copier.postgres.passfile import file_password
 
 __all__ = ["Connection", "Retry", "ServerInfo", "connect", "is_transient", "open_pool", "server_info", "translate"]
@@ -157,7 +158,7 @@ async def open_pool(
     except BaseException:
         pool.terminate()
         raise
-    await pool.close()
+    await close(pool)
 
 
 def _session(conn: asyncpg.Connection[asyncpg.Record]) -> str:
@@ -166,10 +167,11 @@ def _session(conn: asyncpg.Connection[asyncpg.Record]) -> str:
 
 
 async def _reset(conn: asyncpg.Connection[asyncpg.Record]) -> None:
-    """Make a released connection new, in one round trip; the pool replaces one that cannot be."""
+    """Make a released connection new, in one round trip; the pool replaces one that cannot be.
+
+    The pool has ended a transaction that was left open already.
+    """
     try:
-        if conn.is_in_transaction():
-            await conn.reset()
         # RESET ALL is part of it, and an idle session must not end by the role's own timeouts.
         await conn.execute(f"{conn.get_reset_query()};{_session(conn)}")
     except Exception:
@@ -216,10 +218,11 @@ def _attempts(retry: Retry) -> AsyncRetrying:
 
 
 async def _dial(target: Dsn, application_name: str) -> asyncpg.Connection[asyncpg.Record]:
+    password = file_password(target, os.environ)
     try:
         conn = await asyncpg.connect(
             target.url,
-            password=file_password(target, os.environ),
+            password=password,
             timeout=target.connect_timeout_s or CONNECT_TIMEOUT_S,
             statement_cache_size=0,
             server_settings={"application_name": target.options.get("application_name") or application_name},
@@ -232,7 +235,8 @@ async def _dial(target: Dsn, application_name: str) -> asyncpg.Connection[asyncp
         remember(conn)
         return conn
     except Exception as error:
-        failure = translate(error, target)
+        given = bool(password or target.password or os.environ.get("PGPASSWORD"))
+        failure = translate(error, target, password_given=given)
     raise failure  # outside the handler: neither cause nor context may carry the DSN
 
 

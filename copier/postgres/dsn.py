@@ -2,8 +2,9 @@
 
 libpq's URL and keyword forms, SQLAlchemy's `postgresql+driver://`, service files and the options other tools put into
 DATABASE_URL are read into a `Dsn`, whose `url` asyncpg and PostgreSQL's own programs both understand. What a DSN leaves
-open asyncpg takes from PGHOST, PGPORT, PGUSER, PGPASSWORD, PGDATABASE, PGPASSFILE or ~/.pgpass, PGSSLMODE and the other
-PGSSL* variables, as libpq does. Service files are read here, because asyncpg ignores PGSERVICE and unknown services.
+open is taken, as libpq does, from PGHOST, PGPORT, PGUSER and PGDATABASE here, so that messages can name it, and from
+PGPASSWORD, PGPASSFILE or ~/.pgpass, PGSSLMODE and the other PGSSL* variables by asyncpg. Service files are read here,
+because asyncpg ignores PGSERVICE and unknown services.
 
 Source: PostgreSQL documentation, "Connection Strings", "Parameter Key Words", "The Connection Service File".
 """
@@ -20,6 +21,7 @@ from urllib.parse import parse_qsl, unquote, urlencode
 from urllib.parse import quote as url_quote
 
 from copier.errors import UsageError
+from copier.units import plural
 
 PASSED_ON = frozenset(
     {
@@ -88,24 +90,33 @@ class Dsn:
             named = [f"[{host}]" if ":" in host else url_quote(host, safe="") for host in self.hosts]
             netloc = ",".join(host + port for host, port in zip(named, ports, strict=True))
         tail = urlencode({k: v for k, v in query.items() if v}, quote_via=url_quote, safe="/,")
-        path = url_quote(self.database or "", safe="")
-        return f"postgresql://{login}{'@' if login else ''}{netloc}/{path}{'?' if tail else ''}{tail}"
+        # without a slash: asyncpg takes an empty path for an empty name, and would not look at PGDATABASE
+        path = f"/{url_quote(self.database, safe='')}" if self.database else ""
+        return f"postgresql://{login}{'@' if login else ''}{netloc}{path}{'?' if tail else ''}{tail}"
 
 
-def resolve_dsn(explicit: str | None, environ: Mapping[str, str]) -> str | None:
+def resolve_dsn(explicit: str | None, environ: Mapping[str, str], *, origin: str = "--postgres") -> str | None:
     """Return the DSN as a URL: `explicit`, else DATABASE_URL, else the PG* variables; None when none is set.
 
-    UsageError when what is found cannot be read.
+    UsageError when what is found cannot be read; it says where that came from, `origin` for `explicit`.
     """
-    text = explicit or environ.get("DATABASE_URL")
-    if text:
-        return parse(text, environ).url
+    if explicit:
+        return _told(origin, explicit, environ)
+    if url := environ.get("DATABASE_URL"):
+        return _told("DATABASE_URL", url, environ, "give --postgres, which comes before it; ")
     if environ.get("PGSERVICE") or environ.get("PGHOSTADDR"):
         found = {"service": environ.get("PGSERVICE", ""), "hostaddr": environ.get("PGHOSTADDR", "")}
-        return _build({k: v for k, v in found.items() if v}, environ).url
-    if any(environ.get(name) for name in ("PGHOST", "PGDATABASE")):
-        return "postgresql://"
+        return _told("PGSERVICE" if found["service"] else "PGHOSTADDR", {k: v for k, v in found.items() if v}, environ)
+    if environ.get("PGHOST") or environ.get("PGDATABASE"):
+        return _told("PGHOST" if environ.get("PGHOST") else "PGDATABASE", "postgresql://", environ)
     return None
+
+
+def _told(origin: str, found: str | dict[str, str], environ: Mapping[str, str], hint: str = "") -> str:
+    try:
+        return (parse(found, environ) if isinstance(found, str) else _build(found, environ)).url
+    except UsageError as error:
+        raise UsageError(f"{origin}: {error}", hint=f"{hint}{error.hint}") from None
 
 
 def parse(text: str, environ: Mapping[str, str] | None = None) -> Dsn:
@@ -206,6 +217,8 @@ def _from_keywords(text: str) -> dict[str, str]:
 def _build(params: dict[str, str], environ: Mapping[str, str]) -> Dsn:
     if "service" in params:
         params = _service(params["service"], environ) | params
+    port = "the port in the connection string" if "port" in params else "the port in PGPORT"
+    params = _from_variables(params, environ) | params
     known = {"host", "hostaddr", "port", "user", "password", "dbname", "connect_timeout", "service"}
     options = {k: v for k, v in params.items() if k in PASSED_ON}
     if "sslmode" in options:
@@ -220,7 +233,7 @@ def _build(params: dict[str, str], environ: Mapping[str, str]) -> Dsn:
     hosts = tuple(part.strip() for part in host.split(",") if part.strip())
     return Dsn(
         hosts,
-        _ports(params.get("port", ""), len(hosts)),
+        _ports(params.get("port", ""), len(hosts), port),
         params.get("user"),
         params.get("password"),
         params.get("dbname"),
@@ -230,12 +243,22 @@ def _build(params: dict[str, str], environ: Mapping[str, str]) -> Dsn:
     )
 
 
-def _ports(text: str, hosts: int) -> tuple[int, ...]:
+def _from_variables(params: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
+    """PG* variables for what the DSN leaves open, so that messages name the server and the database they lead to."""
+    found = {"dbname": "PGDATABASE", "user": "PGUSER"}
+    if "host" not in params and "hostaddr" not in params:
+        found |= {"host": "PGHOST", "port": "PGPORT"}
+    elif "," not in environ.get("PGPORT", ""):
+        found |= {"port": "PGPORT"}
+    return {key: environ[name] for key, name in found.items() if environ.get(name)}
+
+
+def _ports(text: str, hosts: int, what: str) -> tuple[int, ...]:
     parts = [part.strip() for part in text.split(",") if part.strip()]
     if not all(part.isdigit() and 0 < int(part) < 65536 for part in parts):
-        raise UsageError("the port in the connection string is not a number from 1 to 65535", hint=_HELP)
+        raise UsageError(f"{what} is not a number from 1 to 65535", hint=_HELP)
     if len(parts) > 1 and len(parts) != hosts:
-        raise UsageError(f"the connection string has {len(parts)} ports for {hosts} hosts", hint=_HELP)
+        raise UsageError(f"the connection string has {len(parts)} ports for {plural(hosts, 'host')}", hint=_HELP)
     return tuple(map(int, parts))
 
 

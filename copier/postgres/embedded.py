@@ -205,11 +205,14 @@ def _describe(data_dir: Path, chosen: Installation, account: Account | None, sta
     try:
         lines = (data_dir / "postmaster.pid").read_text().splitlines()
         pid, port, socket_dir, address = int(lines[0]), int(lines[3]), lines[4].strip(), lines[5].strip()
-        os.kill(pid, 0)
-    except PermissionError:
-        pass
-    except (FileNotFoundError, ProcessLookupError, IndexError, ValueError):
+    except (FileNotFoundError, IndexError, ValueError):
         return None
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return None
+    except OSError:
+        pass  # another user's
     return EmbeddedServer(data_dir, chosen.bin_dir, Path(socket_dir), port, pid, bool(address), account, started)
 
 
@@ -231,5 +234,5 @@ def _last_words(data_dir: Path) -> str:
     try:
         lines = (data_dir / LOG).read_text(errors="replace").splitlines()
     except OSError:
-        return ""
-    return "\n".join(lines[-4:])
+        lines = []
+    return "\n".join(lines[-4:]) or f"see {data_dir / LOG}, and the system's log about the disk"

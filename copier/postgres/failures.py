@@ -65,12 +65,12 @@ def server_words(error: Exception) -> str:
     return " ".join(filter(None, [str(error.args[0] if error.args else error), detail]))
 
 
-def translate(error: BaseException, dsn: Dsn) -> CopierError:
+def translate(error: BaseException, dsn: Dsn, *, password_given: bool = True) -> CopierError:
     """Return the copier's error for a connection that could not be made. Raise it `from None`."""
     if isinstance(error, CopierError):
         return error
     if isinstance(error, asyncpg.PostgresError):
-        return _from_server(error, dsn)
+        return _from_server(error, dsn, password_given)
     if isinstance(error, (ssl.SSLError, ssl.CertificateError)):
         return _from_tls(error, dsn)
     if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
@@ -109,13 +109,12 @@ def _without_values(error: BaseException) -> str:
     return text if isinstance(error, asyncpg.InterfaceError) and "sslmode" in text else "check its options"
 
 
-def _from_server(error: asyncpg.PostgresError, dsn: Dsn) -> CopierError:
+def _from_server(error: asyncpg.PostgresError, dsn: Dsn, password_given: bool) -> CopierError:
     where, words = describe(dsn), (error.args[0] if error.args else "")
     if isinstance(error, asyncpg.InvalidPasswordError):
-        return TargetUnusable(
-            f"{where}: the server refused the password ({words})",
-            hint="give the password in the DSN, in PGPASSWORD or in ~/.pgpass",
-        )
+        said = "the server refused the password" if password_given else "the server wants a password, and none is given"
+        hint = "give it in PGPASSWORD, in ~/.pgpass (which only its owner may read), or in the DSN"
+        return TargetUnusable(f"{where}: {said} ({words})", hint=hint)
     if isinstance(error, asyncpg.InvalidAuthorizationSpecificationError):
         hint = (
             "pg_hba.conf on the server decides who may connect from where, and whether TLS is needed (sslmode=require)"

@@ -10,6 +10,7 @@ import os
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import asyncpg
 import orjson
@@ -24,14 +25,19 @@ from copier.postgres.ledger_tables import (
     DEFAULT_SCHEMA,
     FORMAT,
     LATER_COLUMNS,
-    NAMES,
     Connection,
     LedgerTables,
 )
+from copier.postgres.ledger_undo import (
+    ANY_RUN,
+    FORGET_RUN,
+    LATER_RUNS,
+    OURS,
+    OURS_ALONE,
+    drop_schema,
+    drop_tables,
+)
 from copier.postgres.runlock import take_lock
-
-OURS = "the ledger of sqlite2pg"
-"""Comment on a schema that the ledger created: with its last run it goes again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +52,9 @@ class Run:
     setup_parts: dict[str, str]
     attempts: int = 0
     outcome: str | None = None
+    finished_at: datetime | None = None
+    started_at: datetime | None = None
+    """None before it is recorded."""
 
 
 class Ledger:
@@ -57,6 +66,7 @@ class Ledger:
     def __init__(self, schema: str = DEFAULT_SCHEMA) -> None:
         tables = LedgerTables(schema)
         self.schema = schema
+        self.names = tables
         self.tables = tables.names
         self.sql = tables.sql
         self.chunks = Chunks(tables)
@@ -97,17 +107,12 @@ class Ledger:
 
     async def drop_if_empty(self, connection: Connection) -> None:
         """Remove the ledger when no run is left in it; the schema too when nothing else is in it and it is ours."""
-        if await connection.fetchval(self.sql("SELECT EXISTS (SELECT FROM {run})")):
+        if await connection.fetchval(self.sql(ANY_RUN)):
             return
-        for name in reversed(NAMES):
-            await connection.execute(f"DROP TABLE {self.tables[name]}")
-        ours = await connection.fetchval(
-            "SELECT obj_description(n.oid, 'pg_namespace') = $2 AND NOT EXISTS"
-            " (SELECT FROM pg_class c WHERE c.relnamespace = n.oid) FROM pg_namespace n WHERE n.nspname = $1",
-            *(self.schema, OURS),
-        )
-        if ours:
-            await connection.execute(f"DROP SCHEMA {quote(self.schema)}")
+        for statement in drop_tables(self.names):
+            await connection.execute(statement)
+        if await connection.fetchval(OURS_ALONE, *(self.schema, OURS)):
+            await connection.execute(drop_schema(self.names))
 
     async def lock(self, connection: Connection, target_schema: str) -> None:
         """Take the session lock that keeps a second run away from the same schema; RunBusy says who holds it."""
@@ -220,21 +225,12 @@ class Ledger:
 
     async def later_runs(self, connection: Connection, run: str) -> list[str]:
         """Return the runs after this one that worked on any of its target tables, the newest first."""
-        rows = await connection.fetch(
-            self.sql(
-                "SELECT DISTINCT later.id, later.started_at FROM {run} r JOIN {run} later"
-                " ON later.target_schema = r.target_schema AND later.started_at > r.started_at"
-                " JOIN {run_table} mine ON mine.run = r.id"
-                " JOIN {run_table} theirs ON theirs.run = later.id AND theirs.target = mine.target"
-                " WHERE r.id = $1 ORDER BY later.started_at DESC"
-            ),
-            run,
-        )
+        rows = await connection.fetch(self.sql(LATER_RUNS), run)
         return [row["id"] for row in rows]
 
     async def delete_run(self, connection: Connection, run: str) -> None:
         """Forget a run and everything under it."""
-        await connection.execute(self.sql("DELETE FROM {run} WHERE id = $1"), run)
+        await connection.execute(self.sql(FORGET_RUN), run)
 
     async def table_states(self, connection: Connection, run: str) -> dict[str, asyncpg.Record]:
         """Return source table -> its run_table row."""
@@ -270,4 +266,6 @@ def _run(row: asyncpg.Record) -> Run:
         setup_parts=orjson.loads(row["setup_parts"]),
         attempts=row["attempts"],
         outcome=row["outcome"],
+        finished_at=row["finished_at"],
+        started_at=row["started_at"],
     )

@@ -191,11 +191,13 @@ class Rejects:
         return {key_to_json(key_from_json(row["key"])) for row in rows}
 
     async def first(self, connection: Connection, run: str, limit: int) -> list[asyncpg.Record]:
-        """Return the first rejects of a run that are not resolved."""
+        """Return rejects that are not resolved: the first of each table, column and reason, then the second ..."""
         return await connection.fetch(
             self._sql(
                 "SELECT source, key::text AS key, column_name, reason, row_data::text AS row_data FROM {reject}"
-                " WHERE run = $1 AND resolved_at IS NULL ORDER BY id LIMIT $2"
+                " WHERE id IN (SELECT id FROM (SELECT id, row_number() OVER (PARTITION BY source, column_name, reason"
+                " ORDER BY id) AS place FROM {reject} WHERE run = $1 AND resolved_at IS NULL) ranked"
+                " ORDER BY place, id LIMIT $2) ORDER BY id"
             ),
             *(run, limit),
         )

@@ -11,16 +11,19 @@ from collections.abc import Collection, Sequence
 import asyncpg
 
 from copier.errors import CopierError
+from copier.plan.bookkeeping import exclude_hint
 from copier.plan.existing import find_name
 from copier.plan.names import qualify, quote
 from copier.postgres.catalog import read_target
-from copier.postgres.check import Check
+from copier.postgres.check import CONTENTS, Check
 from copier.postgres.connect import Connection, Retry, ServerInfo, connect, server_info
 from copier.postgres.dsn import describe, parse
 from copier.postgres.failures import is_transient
+from copier.postgres.giving_back import close
 from copier.postgres.probe_load import disk_space, settings_advice, slots
+from copier.units import plural
 
-__all__ = ["Check", "probe_target"]
+__all__ = ["Check", "probe_target", "writable"]
 
 OLDEST_VERSION_NUM = 140000
 LOCK_TIMEOUT = "5s"
@@ -56,7 +59,7 @@ async def probe_target(
         return [Check("connection", False, str(error), error.hint)]
     try:
         info = await server_info(conn)
-        checks = [_connection(dsn, info), _version(info), _encoding(info), _writable(info)]
+        checks = [_connection(dsn, info), _version(info), _encoding(info), writable(info)]
         if not all(check.ok for check in checks):
             return checks
         checks += [*_pooler(conn, info), await _schema(conn, schema), await _ledger(conn, ledger_schema)]
@@ -69,7 +72,7 @@ async def probe_target(
             raise
         return [Check("connection", False, f"the connection broke during the checks: {error}", "try again")]
     finally:
-        await conn.close()
+        await close(conn)
 
 
 def _connection(dsn: str, info: ServerInfo) -> Check:
@@ -98,7 +101,8 @@ def _encoding(info: ServerInfo) -> Check:
     )
 
 
-def _writable(info: ServerInfo) -> Check:
+def writable(info: ServerInfo) -> Check:
+    """Whether the server takes writes of this session at all."""
     if info.in_recovery:
         return Check("read-write", False, "the server is a standby, in recovery", "name the primary server")
     read_only = info.settings.get("transaction_read_only") == "on"
@@ -205,7 +209,8 @@ async def _contents(
     shown = ", ".join((in_the_way or filled)[:_NAMES_SHOWN]) + (
         " .." if len(in_the_way or filled) > _NAMES_SHOWN else ""
     )
-    detail = f"schema {schema} does not exist yet" if not target.exists else f"{len(others)} tables in schema {schema}"
+    there = f"{plural(len(others), 'table')} in schema {schema}"
+    detail = there if target.exists else f"schema {schema} does not exist yet"
     detail += f", {len(filled)} with rows: {shown}" if filled else ""
     hint = "choose another --schema, or say what to do with the rows: --existing=append, truncate or replace"
-    return Check("target contents", allow_rows or not in_the_way, detail, hint)
+    return Check(CONTENTS, allow_rows or not in_the_way, detail, exclude_hint(in_the_way) or hint)

@@ -19,6 +19,7 @@ from copier.plan.chunk import Chunk, RejectedRow
 from copier.plan.model import TablePlan
 from copier.postgres.ledger import Ledger
 from copier.postgres.ledger_tables import Connection
+from copier.postgres.own_triggers import kept_still
 from copier.postgres.writer import ChunkWriter
 from copier.wire.values import original_bytes, storage_class
 
@@ -55,6 +56,14 @@ class RetryWriter(ChunkWriter):
             chunk.adjusted,
             self._number,
         )
+
+    async def _copy(self, connection: Connection, table: TablePlan, payload: Sequence[bytes]) -> None:
+        objects = await self._ledger.objects.all(connection, self._run)
+        own = [
+            o.name for o in objects if o.kind == "trigger" and o.state == "created" and o.source_table == table.source
+        ]
+        async with kept_still(connection, self._schema, table.target, own):
+            await super()._copy(connection, table, payload)
 
     async def _store_rejects(self, connection: Connection, table: TablePlan, rejects: Sequence[RejectedRow]) -> None:
         left = {row.key[0] for row in rejects}

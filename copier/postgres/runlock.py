@@ -36,12 +36,17 @@ WHERE l.locktype = 'advisory' AND l.granted AND l.pid = $1
 """
 
 
+def lock_key(target_schema: str) -> str:
+    """Return the text whose hashtextextended(.., 0) is the lock's key."""
+    return f"sqlite2pg:{target_schema}"
+
+
 async def take_lock(connection: Connection, target_schema: str, run_table: str) -> None:
     """Take the lock for the session; RunBusy says who holds it, and whether the holder's process is gone.
 
     `run_table` is the ledger's table of runs, which need not exist.
     """
-    schema_key = f"sqlite2pg:{target_schema}"
+    schema_key = lock_key(target_schema)
     if await connection.fetchval(_TAKE, schema_key, _process_key(socket.gethostname(), os.getpid())):
         return
     holder = await connection.fetchrow(_HOLDER, schema_key)

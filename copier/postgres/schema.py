@@ -103,7 +103,8 @@ class SchemaBuilder:
 
     async def _execute(self, connection: Connection, statements: Sequence[Statement]) -> None:
         # On a line of its own the semicolon also ends a statement of a person that ends in a comment.
-        await connection.execute("\n;\n".join(statement.sql for statement in statements))
+        parts = (part for statement in statements for part in (statement.trial_sql, statement.sql) if part)
+        await connection.execute("\n;\n".join(parts))
         rows = [(*_key(statement), statement.drop_sql) for statement in statements]
         await self._ledger.objects.add_created(connection, self._run, rows)
 

@@ -17,7 +17,7 @@ class IdColumn:
     table: str
     column: str
     floor: int | None
-    """The source's sqlite_sequence."""
+    """The greatest id the source knows of: its sqlite_sequence, or that of a row which was rejected."""
 
 
 async def advance_sequences(connection: Connection, schema: str, columns: Sequence[IdColumn]) -> list[int | None]:

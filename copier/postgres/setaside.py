@@ -123,21 +123,23 @@ async def set_aside(conn: Connection, items: Iterable[SetAside]) -> None:
         await conn.execute(item.drop_sql)
 
 
-async def put_back(conn: Connection, items: Iterable[SetAside]) -> list[tuple[SetAside, str]]:
+async def put_back(
+    conn: Connection, items: Iterable[SetAside], done: list[str] | None = None
+) -> list[tuple[SetAside, str]]:
     """Put the items back: indexes, then foreign keys, then triggers; return those refused, with the server's words.
 
     Each statement has a savepoint (or transaction) of its own. An item that is there already is no error, so that a
-    run killed in between can simply repeat this. A lost connection raises.
+    run killed in between can simply repeat this. A lost connection raises. `done` gets the statements that were run.
     """
     refused = []
     for item in sorted(items, key=lambda one: -_DROP_ORDER[one.kind]):
-        words = [said for step in item.restore_sql.split(THEN) if (said := await _try(conn, step))]
+        words = [said for step in item.restore_sql.split(THEN) if (said := await _try(conn, step, done))]
         if words:
             refused.append((item, "; ".join(words)))
     return refused
 
 
-async def _try(conn: Connection, statement: str) -> str:
+async def _try(conn: Connection, statement: str, done: list[str] | None) -> str:
     """Return '' when the server did it or had it done already, else its words."""
     try:
         async with conn.transaction():
@@ -149,4 +151,6 @@ async def _try(conn: Connection, statement: str) -> str:
             raise
         detail = getattr(error, "detail", None)
         return f"{error}: {detail}" if detail and detail not in str(error) else str(error)
+    if done is not None:
+        done.append(statement)
     return ""

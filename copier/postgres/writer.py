@@ -22,6 +22,7 @@ from copier.plan.model import TablePlan
 from copier.plan.source import Key, Value
 from copier.postgres.failures import is_transient
 from copier.postgres.failures import server_words as server_words
+from copier.postgres.giving_back import lend
 from copier.postgres.ledger import Ledger
 from copier.postgres.ledger_chunks import RejectRow
 from copier.postgres.ledger_tables import Connection
@@ -29,7 +30,7 @@ from copier.postgres.loss import Loss, Lost, end_backend
 from copier.postgres.savepoint import savepoint
 from copier.wire.binary import HEADER, TRAILER
 from copier.wire.keys import show_row
-from copier.wire.values import original_bytes, storage_class, value_to_json
+from copier.wire.values import original_bytes, row_to_json, storage_class
 
 PIECE_BYTES = 256 << 10
 """What one CopyData message carries: larger gains nothing, and a cancel waits for the piece under way."""
@@ -120,19 +121,21 @@ class ChunkWriter:
                 )
 
     async def _attempt(self, table: TablePlan, chunk: Chunk, reread: Reread, lost: int | None) -> Written:
-        backend = lost
-        connection: Connection | None = None
+        backend, broken = lost, False
         try:
-            async with self._pool.acquire() as connection:
+            async with lend(self._pool) as connection:
                 if lost is not None:
                     await end_backend(connection, lost)
                 backend = connection.get_server_pid()
-                return await self._transaction(connection, table, chunk, reread)
+                try:
+                    return await self._transaction(connection, table, chunk, reread)
+                finally:
+                    broken = connection.is_closed()
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
             if (task := asyncio.current_task()) is not None and task.cancelling():
                 # asyncpg reports a COPY that was cancelled while its connection broke as that breakage.
                 raise asyncio.CancelledError from error
-            if is_transient(error) or (connection is not None and connection.is_closed()):
+            if is_transient(error) or broken:
                 raise Lost(backend) from error
             raise CopyFailed(
                 f"PostgreSQL refused the data of {table.source}: {server_words(error)}",
@@ -280,5 +283,5 @@ def _ledger_row(table: TablePlan, row: RejectedRow) -> RejectRow:
         None if row.column is None else storage_class(value),
         original_bytes(value),
         row.reason,
-        [value_to_json(v) for v in row.values],
+        row_to_json(row.values),
     )

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from copier.plan import ddl
 from copier.plan.model import ObjectNote, TablePlan
 from copier.postgres.connect import open_pool
+from copier.postgres.giving_back import lend
 from copier.postgres.ledger_tables import Connection
 from copier.postgres.schema import batched, note, validate_constraint, validate_together
 from copier.postgres.tuning import tuned_for
@@ -58,7 +59,7 @@ async def validate_constraints(work: Work, added: Added) -> list[ObjectNote]:
         if words is not None:
             notes.append(note(statement, "failed", words))
         elif (violated := invalid.get((statement.table, statement.name))) is not None:
-            notes.append(note(statement, "created", _not_valid(work, statement, violated)))
+            notes.append(note(statement, "created", _not_valid(violated)))
         else:
             notes.append(note(statement, "created"))
     return notes
@@ -89,7 +90,7 @@ async def _validate(work: Work, tasks: deque[_Task]) -> Invalid:
     builders = min(builders_beside(work.settings.writers), len(tasks))
 
     async def work_off() -> None:
-        async with pool.acquire() as connection:
+        async with lend(pool) as connection:
             while tasks:
                 invalid.update(await _validate_one(work, connection, tasks.popleft()))
 
@@ -108,9 +109,5 @@ async def _validate_one(work: Work, connection: Connection, task: _Task) -> Inva
     return {(statement.table, statement.name): words for statement, words in found if words is not None}
 
 
-def _not_valid(work: Work, statement: ddl.Statement, words: str) -> str:
-    table = work.plan.table(statement.table or "")
-    keys = table.foreign_keys if table is not None else ()
-    key = next((k for k in keys if k.name == statement.name), None)
-    count = f"{key.orphans:,} rows have no parent; " if key is not None and key.orphans else ""
-    return f"kept NOT VALID, so that only new rows are held to it: {count}{words}"
+def _not_valid(words: str) -> str:
+    return f"kept NOT VALID, so that only new rows are held to it: {words}"

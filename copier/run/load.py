@@ -9,6 +9,7 @@ from copier.plan.model import TablePlan
 from copier.plan.ranges import Committed, Gap, find_gaps
 from copier.plan.source import Key
 from copier.postgres.connect import open_pool
+from copier.postgres.giving_back import lend
 from copier.postgres.tuning import tuned_for
 from copier.postgres.undo import delete_written_rows
 from copier.postgres.writer import ChunkWriter
@@ -124,7 +125,7 @@ class Load:
             more = len(jobs) == len(found)
             if not jobs:
                 return
-            async with self._pool.acquire() as connection:
+            async with lend(self._pool) as connection:
                 chunks = {one.table.source: one.chunks for one in jobs}
                 await self._ledger.chunks.require(connection, self._work.run.id, chunks)
                 seconds = {one.table.source: one.seconds for one in jobs}
@@ -133,5 +134,5 @@ class Load:
                 self._builds.add(one.table)
 
     async def _build(self) -> None:
-        async with self._building.acquire() as connection:
+        async with lend(self._building) as connection:
             await self._builds.build(connection)

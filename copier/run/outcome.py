@@ -9,7 +9,7 @@ from copier.plan.model import Plan
 from copier.plan.reasons import needs_person
 from copier.report import REJECTS_SHOWN, RejectReport, Report
 from copier.run.session import Source, Target
-from copier.wire.keys import key_from_json, show_key, show_row, show_value
+from copier.wire.keys import key_from_json, show_key, show_row, show_stored
 from copier.wire.values import value_from_json
 
 
@@ -28,17 +28,18 @@ def describe(report: Report, settings: Settings, source: Source, target: Target)
 
 
 async def add_rejects(report: Report, target: Target, plan: Plan, run: str | None) -> None:
-    """List the first rejected rows of the run."""
+    """List rejected rows of the run, the first of each kind before the second of any."""
     if run is None:
         return
     for row in await target.ledger.rejects.first(target.control, run, REJECTS_SHOWN):
-        key, values = key_from_json(row["key"]), [value_from_json(pair) for pair in orjson.loads(row["row_data"])]
+        key, pairs = key_from_json(row["key"]), orjson.loads(row["row_data"])
         table = plan.table(row["source"])
         names = [c.source for c in table.copied] if table is not None else []
-        by_name = dict(zip(names, values, strict=False))
+        stored = dict(zip(names, pairs, strict=False))
+        by_name = {name: value_from_json(pair) for name, pair in stored.items()}
         where = show_row(table, by_name, key) if table is not None else show_key((), key)
         column = row["column_name"]
-        value = show_value(by_name[column]) if column in by_name else ""
+        value = show_stored(stored[column]) if column in stored else ""
         report.rejects.append(RejectReport(row["source"], where, column, value, row["reason"]))
 
 
@@ -51,4 +52,5 @@ def judge(report: Report) -> None:
     if wrong:
         report.outcome = "mismatch"
     else:
-        report.outcome = "attention" if left or rejected or unsound else "verified"
+        lost = report.salvage is not None and report.salvage["lost"] > 0
+        report.outcome = "attention" if left or rejected or unsound or lost else "verified"

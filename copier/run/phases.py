@@ -12,20 +12,25 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from copier.config import Settings
-from copier.errors import CopierError
+from copier.errors import CopierError, CopyFailed
 from copier.events import Listener
+from copier.files import write_whole
 from copier.plan.script import script
 from copier.plan.source import TableProfile
 from copier.postgres.connect import connect, is_transient
 from copier.postgres.cutoff import run_until_cancelled
+from copier.postgres.giving_back import close
 from copier.report import Report, TableReport
-from copier.run.begin import Work, begin, filled_tables
+from copier.run.backups import find_backup, hints_of_full
+from copier.run.begin import Work, begin
 from copier.run.constraints import add_constraints
+from copier.run.former import ended_run, filled_tables
 from copier.run.load import Load
 from copier.run.outcome import add_rejects, describe, judge
 from copier.run.preflight import preflight
 from copier.run.progress import Progress
 from copier.run.proof import Proof, run_facts
+from copier.run.salvage import describe_salvage, named_damage, salvage_first
 from copier.run.session import (
     Source,
     Target,
@@ -34,13 +39,12 @@ from copier.run.session import (
     open_target,
     profile,
     require_sqlite,
-    source_state,
     with_plan_schema,
 )
 from copier.run.structure import column_notes, create_tables, finish, make_room, put_all_back, set_aside
 from copier.sqlite.backup import BackupResult
 from copier.sqlite.backup import backup as backup_file
-from copier.sqlite.backup_sums import is_backup_of
+from copier.sqlite.salvage_result import SalvageResult
 
 
 class Migration:
@@ -52,6 +56,7 @@ class Migration:
         self._backup_path: str | None = None
         self._backup_state = ""
         """State of the source that this run's backup is of; the backup has passed its check."""
+        self._salvaged: SalvageResult | None = None
         self._progress = Progress(Report(command=command), listener)
 
     async def run(self) -> Report:
@@ -62,12 +67,17 @@ class Migration:
     async def _run(self) -> Report:
         settings, progress = self._settings, self._progress
         async with AsyncExitStack() as stack:
+            if settings.salvage:
+                settings, self._salvaged = await salvage_first(settings, progress)
+                self._settings = settings
+                describe_salvage(progress.report, self._salvaged)  # also in the report of an error
             if self._command == "full":
                 await self._back_up()
             source = await stack.enter_async_context(open_source(settings))
             target = await stack.enter_async_context(open_target(settings, allow_embedded=self._command == "full"))
             describe(progress.report, settings, source, target)
             progress.report.source["backup"] = self._backup_path
+            describe_salvage(progress.report, self._salvaged)
             progress.say(f"Source: {source.snapshot.note}.")
             if source.engine_note is not None:
                 progress.say(source.engine_note)
@@ -82,10 +92,11 @@ class Migration:
         """Check both sides and look at every value, at once: both only read. What a check refuses is told first."""
         settings, progress = self._settings, self._progress
         own_tables = await filled_tables(settings, target)
+        ended = await ended_run(settings, source, target, self._command)
         checked = self._backup_state == source.state
         profiling = asyncio.create_task(profile(source, settings, progress))
         try:
-            await preflight(settings, progress, source, target, own_tables=own_tables, checked=checked)
+            await preflight(settings, progress, source, target, own_tables=own_tables, checked=checked, ended=ended)
         except BaseException:
             profiling.cancel()
             await asyncio.wait((profiling,))
@@ -99,12 +110,16 @@ class Migration:
         if settings.no_backup:
             return
         source = require_sqlite(settings)
-        state = await source_state(settings)
-        to = settings.backup or source.with_name(f"{source.name}.{state}.backup")
-        if await is_backup_of(to, state, named=settings.backup is None):
+        state, to, there = await find_backup(settings)
+        if there:
             self._progress.say(f"A backup of this state of the source is there already: {to}")
         else:
-            result = await back_up(source, to, self._progress, state if settings.backup else "", deep=settings.deep)
+            try:
+                with hints_of_full():
+                    told = state if settings.backup else ""
+                    result = await back_up(source, to, self._progress, told, deep=settings.deep)
+            except CopyFailed as error:
+                raise await named_damage(settings, error) from error
             to = result.path
             self._progress.say(f"Backup: {to}, sha256 {result.sha256}")
             self._backup_state = state
@@ -114,7 +129,7 @@ class Migration:
         path = self._settings.script
         if path is not None:
             try:
-                path.write_text(script(work.plan), encoding="utf-8")
+                write_whole(path, script(work.plan).encode())
             except OSError as error:
                 self._progress.warn(f"The SQL script could not be written to {path}: {error.strerror}")
                 return
@@ -197,7 +212,7 @@ class Migration:
                     await target.ledger.lock(control, work.plan.schema)
                     await target.ledger.end_run(control, work.run.id, report.outcome, report.to_json())
                 finally:
-                    await control.close()
+                    await close(control)
             except CopierError:
                 raise error from None
 

@@ -8,11 +8,12 @@ from copier.config import Settings
 from copier.errors import SourceUnreadable, TargetUnusable
 from copier.plan.file_read import parse_file
 from copier.plan.select import is_selected
-from copier.postgres.probe import Check, probe_target
+from copier.postgres.probe import Check, probe_target, writable
+from copier.run.former import EndedRun
 from copier.run.progress import Progress
 from copier.run.session import Source, Target, read_plan_file
 from copier.sqlite.health import free_bytes, other_openers, quick_check
-from copier.units import size
+from copier.units import plural, size
 
 GROWTH = 2.0
 """PostgreSQL size by SQLite size: tuple headers, indexes and the WAL of the load."""
@@ -26,11 +27,13 @@ async def preflight(
     *,
     own_tables: frozenset[str] = frozenset(),
     checked: bool = False,
+    ended: EndedRun | None = None,
 ) -> None:
     """Run every check and put it into the report; raises for the first fatal one that failed.
 
     `own_tables` are target tables that the run to be resumed created: their rows are no obstacle. `checked` means that
     this run's backup is of this very state and has passed the check of its pages, which need not be read again for it.
+    `ended` is a run that has done the same already.
     """
     with progress.phase("validate"):
         checks = await _source_checks(settings, source, checked)
@@ -47,8 +50,17 @@ async def preflight(
             own_tables=own_tables,
             tables=_table_names(settings, source),
         )
+        if ended is not None:
+            probed = [ended.explain(check) for check in probed]
         _record(progress, probed)
         _refuse(probed, TargetUnusable)
+
+
+def require_writable(target: Target) -> None:
+    """Raise TargetUnusable for a standby, or where transactions are read-only: before a verb writes its first word."""
+    check = writable(target.info)
+    if not check.ok:
+        raise TargetUnusable(f"nothing can be written to this target: {check.detail}", hint=check.hint)
 
 
 async def _source_checks(settings: Settings, source: Source, checked: bool) -> list[Check]:
@@ -69,7 +81,7 @@ async def _source_checks(settings: Settings, source: Source, checked: bool) -> l
             f"source passes {name}",
             not problems,
             shown,
-            "restore a good copy of the file, or try SQLite's .recover into a new file",
+            "restore a good copy of the file; --salvage copies what can be read, and lists what cannot",
         ),
         Check(
             "nobody else has the source open",
@@ -103,12 +115,13 @@ def _extensions(settings: Settings) -> tuple[str, ...]:
 def _record(progress: Progress, checks: Sequence[Check]) -> None:
     for check in checks:
         hint = "" if check.ok else check.hint
-        progress.report.checks.append({"name": check.name, "ok": check.ok, "detail": check.detail, "hint": hint})
+        said = {"name": check.name, "ok": check.ok, "detail": check.detail, "hint": hint, "fatal": check.fatal}
+        progress.report.checks.append(said)
 
 
 def _refuse(checks: Sequence[Check], kind: type[SourceUnreadable] | type[TargetUnusable]) -> None:
     failed = [check for check in checks if check.fatal and not check.ok]
     if failed:
         first = failed[0]
-        more = f" (and {len(failed) - 1} more checks failed)" if len(failed) > 1 else ""
+        more = f" (and {plural(len(failed) - 1, 'more check')} failed)" if len(failed) > 1 else ""
         raise kind(f"the check {first.name!r} failed: {first.detail}{more}", hint=first.hint)

@@ -10,12 +10,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from copier.errors import CopierError, root_cause
+from copier.errors import CopierError
 from copier.events import Event, Listener, Message, PhaseFinished, PhaseStarted, TableProgress
-from copier.postgres.failures import broken_run
 from copier.report import Report
+from copier.run.ours import as_ours
 from copier.run.timeline import Timeline
-from copier.sqlite.explain import broken_source
 
 
 @dataclass(slots=True)
@@ -60,12 +59,11 @@ class Progress:
         try:
             yield
         except Exception as error:
-            cause = root_cause(error)
-            told = broken_run(cause) or broken_source(cause, self._source()) or cause
-            self._attach(told)
-            if told is error:
+            found = as_ours(error, self._source())
+            self._attach(found)
+            if found is error:
                 raise
-            raise told from error
+            raise found from error
 
     def _source(self) -> Path | None:
         path = self.report.source.get("path")

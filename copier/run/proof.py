@@ -15,12 +15,14 @@ from copier.postgres.ledger import Ledger
 from copier.postgres.ledger_chunks import TableTotals
 from copier.postgres.ledger_tables import Connection
 from copier.postgres.undo import xmin_filter
+from copier.postgres.violations import find_not_valid
 from copier.report import REJECTS_SHOWN, Mismatch, TableReport
 from copier.run.progress import Progress
 from copier.run.retried import RetriedRows
 from copier.run.session import Source, Target
 from copier.run.verify import NARROWED, ContentCheck, TableCheck
 from copier.sqlite.pages import count_rows
+from copier.units import plural
 
 VERIFY = "verify"
 
@@ -137,7 +139,7 @@ class Proof:
         if check.equal and balanced:
             report.verified = level
             return
-        detail = f"{check.source_rows:,} rows in SQLite, {check.target_rows:,} in PostgreSQL"
+        detail = f"{plural(check.source_rows, 'row')} in SQLite, {check.target_rows:,} in PostgreSQL"
         detail += f", {check.excluded_rows:,} rejected" if check.excluded_rows else ""
         if level == "content":
             detail += f"; {len(check.mismatches):,} differences found" + (
@@ -147,7 +149,7 @@ class Proof:
             f"content of {table.source}" if level == "content" else f"rows of {table.source}", False, detail
         )
         room = REJECTS_SHOWN - len(document.mismatches)
-        counts = Mismatch(table.source, "", None, f"{check.source_rows} rows", f"{check.target_rows} rows")
+        counts = Mismatch(table.source, "", None, *(plural(n, "row") for n in (check.source_rows, check.target_rows)))
         found = check.mismatches or [counts]
         document.mismatches += found[:room]
 
@@ -159,13 +161,15 @@ class Proof:
             return
         rows = sum(check.sampled_rows or 0 for check in sampled)
         differing = sum(not check.equal for check in sampled)
-        detail = f"{rows:,} rows of {len(sampled):,} tables compared once more by the portable engine"
-        detail += f"; {differing:,} tables differ" if differing else ""
-        detail += f"; {without:,} tables have no key to ask for rows by" if without else ""
+        detail = f"{plural(rows, 'row')} of {plural(len(sampled), 'table')} compared once more by the portable engine"
+        detail += f"; not equal in {plural(differing, 'table')}" if differing else ""
+        have = "has" if without == 1 else "have"
+        detail += f"; {plural(without, 'table')} {have} no key to ask for rows by" if without else ""
         self._add_check("portable sample", not differing, detail)
 
     def _add_check(self, name: str, ok: bool, detail: str, hint: str = "") -> None:
-        self._progress.report.checks.append({"name": name, "ok": ok, "detail": detail, "hint": hint})
+        said = {"name": name, "ok": ok, "detail": detail, "hint": hint, "fatal": True}
+        self._progress.report.checks.append(said)
 
     async def _check_sequences(self) -> None:
         """Hold each sequence against the largest id: two questions for a hundred tables, not three for each."""
@@ -202,21 +206,14 @@ class Proof:
             )
 
     async def _check_constraints(self) -> None:
-        rows = await self._target.control.fetch(
-            "SELECT c.relname, k.conname FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid"
-            " JOIN pg_namespace n ON n.oid = c.relnamespace"
-            " WHERE n.nspname = $1 AND c.relname = ANY ($2::text[]) AND NOT k.convalidated ORDER BY 1, 2",
-            self._plan.schema,
-            [t.target for t in self._plan.tables],
-        )
-        orphans = {(t.target, key.name): key.orphans for t in self._plan.tables for key in t.foreign_keys}
-        for row in rows:
-            known = orphans.get((row["relname"], row["conname"]), 0)
-            count = f"{known:,} " if known else ""
-            validate = f"ALTER TABLE {quote(row['relname'])} VALIDATE CONSTRAINT {quote(row['conname'])}"
-            self._add_check(
-                f"constraint {row['conname']} of {row['relname']}",
-                False,
-                f"not valid: {count}rows that were copied violate it; new rows are held to it",
-                f"correct the rows, then {validate}",
-            )
+        targets = [t.target for t in self._plan.tables]
+        for one in await find_not_valid(self._target.control, self._plan.schema, targets):
+            table = qualify(self._plan.schema, one.table)
+            validate = f"ALTER TABLE {table} VALIDATE CONSTRAINT {quote(one.name)}"
+            if one.rows == 0:
+                detail, hint = "not valid, though no row violates it any more", validate
+            else:
+                count = "some rows" if one.rows is None else plural(one.rows, "row")
+                detail = f"not valid: {count} violate{'s' if one.rows == 1 else ''} it; new rows are held to it"
+                hint = f"correct the rows, then {validate}"
+            self._add_check(f"constraint {one.name} of {one.table}", False, detail, hint)

@@ -15,8 +15,9 @@ from copier.plan.file_read import parse_file
 from copier.plan.select import check_globs, is_selected
 from copier.postgres.catalog import read_target
 from copier.postgres.ledger import Run
+from copier.run.ours import errors
 from copier.run.session import Target, existing_tables, open_target
-from copier.wire.keys import show_key, show_value
+from copier.wire.keys import show_key, show_stored, show_value
 from copier.wire.values import value_from_json
 
 
@@ -46,6 +47,13 @@ async def list_rejects(
 
     `tables` are globs. Memory holds a page of them. UsageError when there is no such run, or no such table in it.
     """
+    with errors():
+        async with aclosing(_list(settings, run, tables)) as rejects:
+            async for one in rejects:
+                yield one
+
+
+async def _list(settings: Settings, run: str | None, tables: Sequence[str]) -> AsyncGenerator[Reject, None]:
     async with open_target(settings) as target:
         found = await find_run(target, run)
         if found is None:
@@ -62,7 +70,7 @@ async def list_rejects(
                 row = dict(zip(columns if fits else map(str, range(1, len(pairs) + 1)), pairs, strict=True))
                 known = identity and all(name in row for name in identity)
                 key = show_key(identity, tuple(value_from_json(row[name]) for name in identity)) if known else ""
-                shown = show_value(value_from_json(row[one.column])) if one.column in row else ""
+                shown = show_stored(row[one.column]) if one.column in row else ""
                 yield Reject(
                     run=found.id,
                     table=one.source,

@@ -22,19 +22,18 @@ from copier.postgres.sequences import IdColumn, advance_sequences
 from copier.postgres.writer import SingleRow
 from copier.report import Report, RetryReport
 from copier.run.outcome import add_rejects
+from copier.run.preflight import require_writable
 from copier.run.progress import Progress
 from copier.run.rejects import choose_tables, find_run
 from copier.run.session import Target, existing_tables, open_target, read_plan_file
 from copier.sqlite.engine import column_specs
 from copier.wire.binary import RowEncoder
-from copier.wire.values import KEPT_BYTES, value_from_json
+from copier.wire.values import is_cut, value_from_json
 
 PHASE = "retry"
 BATCH_ROWS = 500
 BATCH_BYTES = 8 << 20
 """Of stored rows; one larger row is a batch by itself."""
-
-CUT = f"the ledger has only the beginning of values longer than {KEPT_BYTES >> 20} MiB"
 
 
 async def retry_rejects(
@@ -54,6 +53,7 @@ async def retry_rejects(
 async def _retry(settings: Settings, progress: Progress, wanted: str | None, globs: Sequence[str]) -> Report:
     report = progress.report
     async with open_target(settings) as target:
+        require_writable(target)
         run = await find_run(target, wanted)
         report.outcome = "verified"
         if run is None:
@@ -157,15 +157,18 @@ class Retry:
         listener, name = self._progress.listener, table.plan.source
         listener(TableStarted(PHASE, name, rows))
         encoder = RowEncoder(column_specs(table.plan.copied))
-        after = moved = left = 0
+        after = moved = left = cut = 0
         while stored := await self._batch(table, after, again=again, rows=BATCH_ROWS):
-            ids = [id for id, _ in stored]
-            chunk, rows_by_id = _convert(table, encoder, stored, (-self._attempt, self._batches))
+            after = stored[-1][0]
+            whole = _whole(stored)
+            chunk, rows_by_id = _convert(table, encoder, whole, (-self._attempt, self._batches))
             self._batches += 1
-            written = await self._write(table, ids, chunk, rows_by_id)
-            moved, left, after = moved + written[0], left + written[1], ids[-1]
-            listener(TableProgress(PHASE, name, len(ids), chunk.bytes))
-        listener(TableFinished(PHASE, name, moved, left, 0.0))
+            written = await self._write(table, [id for id, _ in whole], chunk, rows_by_id)
+            moved, left, cut = moved + written[0], left + written[1], cut + len(stored) - len(whole)
+            listener(TableProgress(PHASE, name, len(stored), chunk.bytes))
+        if cut and not again:
+            self._progress.warn(_cannot_be_tried(name, cut))
+        listener(TableFinished(PHASE, name, moved, left + cut, 0.0))
         return moved
 
     async def _write(self, table: RetriedTable, ids: list[int], chunk: Chunk, rows: list[SingleRow]) -> tuple[int, int]:
@@ -181,22 +184,34 @@ class Retry:
         return written.rows, written.rejected
 
 
+def _whole(stored: list[tuple[int, str]]) -> list[tuple[int, list[list[str]]]]:
+    """Return id and values of the rows that the ledger has whole. The others stay there as they are."""
+    read = [(id, orjson.loads(text)) for id, text in stored]
+    return [(id, pairs) for id, pairs in read if not any(map(is_cut, pairs))]
+
+
+def _cannot_be_tried(source: str, rows: int) -> str:
+    return (
+        f"{rows:,} rejected rows of {source} cannot be tried again: of values too large for it the ledger has only "
+        "the length. Correct them in the SQLite file, then `rollback` the run and move the file again"
+    )
+
+
 def _convert(
-    table: RetriedTable, encoder: RowEncoder, stored: list[tuple[int, str]], rank: tuple[int, int]
+    table: RetriedTable, encoder: RowEncoder, stored: list[tuple[int, list[list[str]]]], rank: tuple[int, int]
 ) -> tuple[Chunk, list[SingleRow]]:
     """Return the batch as a chunk, and its rows one by one. Ids stand for keys."""
     chunk = Chunk(rank, None)
     singles = []
     width = len(table.plan.copied)
-    for id, text in stored:
-        pairs: list[list[str]] = orjson.loads(text)
+    for id, pairs in stored:
         if len(pairs) != width:
             raise TerminalError(
                 f"a rejected row of {table.plan.source} has {len(pairs)} values, its table takes {width} columns now",
                 hint="was a generated column made plain, or the other way round? put it back, and try again",
             )
         values = tuple(map(value_from_json, pairs))
-        row = _encode(table, encoder, (id,), pairs, values)
+        row = _encode(table, encoder, (id,), values)
         if isinstance(row, RejectedRow):
             chunk.rejects.append(row)
             continue
@@ -210,11 +225,8 @@ def _convert(
 
 
 def _encode(
-    table: RetriedTable, encoder: RowEncoder, key: tuple[int], pairs: list[list[str]], values: tuple[Value, ...]
+    table: RetriedTable, encoder: RowEncoder, key: tuple[int], values: tuple[Value, ...]
 ) -> RejectedRow | tuple[SingleRow, list[str]]:
-    cut = next((i for i, (kind, _) in enumerate(pairs) if kind.endswith(", cut")), None)
-    if cut is not None:
-        return RejectedRow(key, None, CUT, values)
     page = encoder.encode([values])
     if page.rejects:
         [reject] = page.rejects

@@ -36,6 +36,7 @@ from copier.postgres.catalog import TargetSchema
 from copier.postgres.connect import Retry, ServerInfo, connect, server_info
 from copier.postgres.dsn import describe, parse
 from copier.postgres.embedded import EmbeddedServer, embedded_server
+from copier.postgres.giving_back import close
 from copier.postgres.ledger import Ledger
 from copier.run.progress import Progress
 from copier.sqlite.catalog import read_schema
@@ -86,8 +87,8 @@ class Source:
 
     @property
     def state(self) -> str:
-        """What `source_state` returns of the state that is pinned."""
-        return _state_of(self.snapshot)
+        """A short digest of the state that is pinned, as `find_backup` returns it."""
+        return self.snapshot.fingerprint.state
 
     @property
     def estimated_bytes(self) -> int:
@@ -105,17 +106,6 @@ async def open_source(settings: Settings, *, readers: int = READERS + 1) -> Asyn
         async with snapshot.reader() as connection:
             schema = await read_schema(connection)
         yield Source(path, snapshot, schema, engine)
-
-
-async def source_state(settings: Settings) -> str:
-    """Return a short digest of the state the source is in: it names the backup, so that a resume makes no other."""
-    snapshot = open_snapshot(require_sqlite(settings), readers=1, immutable=settings.immutable)
-    async with snapshot:
-        return _state_of(snapshot)
-
-
-def _state_of(snapshot: Snapshot) -> str:
-    return snapshot.fingerprint.digest()[:12]
 
 
 @dataclass(slots=True)
@@ -159,7 +149,7 @@ async def open_target(settings: Settings, *, allow_embedded: bool = False) -> As
             server = await stack.enter_async_context(embedded_server(directory, keep=True))
             dsn = await server.ensure_database("app")
         control = await _connect(dsn)
-        stack.push_async_callback(control.close)
+        stack.push_async_callback(close, control)
         yield Target(dsn, control, await server_info(control), Ledger(settings.ledger_schema), server)
 
 
@@ -170,7 +160,7 @@ async def beside(target: Target) -> AsyncIterator[Target]:
     try:
         yield replace(target, control=control)
     finally:
-        await control.close()
+        await close(control)
 
 
 async def _connect(dsn: str) -> asyncpg.Connection[asyncpg.Record]:

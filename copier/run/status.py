@@ -8,6 +8,7 @@ from datetime import datetime
 from copier.config import Settings
 from copier.events import Listener, ignore
 from copier.postgres.cutoff import run_until_cancelled
+from copier.run.ours import errors
 from copier.run.session import open_target
 
 
@@ -64,7 +65,8 @@ ORDER BY r.started_at
 
 async def status(settings: Settings, listener: Listener = ignore) -> list[RunStatus]:
     """Return the runs recorded in the target, oldest first; none when there is no ledger."""
-    return await run_until_cancelled(_status(settings))
+    with errors():
+        return await run_until_cancelled(_status(settings))
 
 
 async def _status(settings: Settings) -> list[RunStatus]:

@@ -8,9 +8,10 @@ import asyncpg
 
 from copier.errors import SchemaFailed
 from copier.plan import ddl
-from copier.plan.model import ObjectNote, Plan, TablePlan
+from copier.plan.model import ColumnPlan, ObjectNote, Plan, TablePlan
 from copier.plan.names import qualify, quote
 from copier.plan.reasons import ONLY_DATA
+from copier.postgres.idle_triggers import idle_triggers
 from copier.postgres.ledger_objects import ObjectRow
 from copier.postgres.ledger_tables import Connection
 from copier.postgres.schema import note
@@ -25,6 +26,11 @@ from copier.run.constraints import Added, validate_constraints
 PLAIN = "plain column"
 """Kind of the ledger's object row for a generated column that the server would not generate."""
 
+_THERE = """
+SELECT true FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE k.conname = $1 AND c.relname = $2 AND n.nspname = $3
+"""
+_ID_LIMITS = {"int2": 2**15, "int4": 2**31}
 EMPTIED = "emptied table"
 REPLACED = "replaced table"
 
@@ -154,8 +160,26 @@ async def put_all_back(work: Work) -> None:
             if not refused:
                 await ledger.objects.set_state(control, row.id, "put back")
         for _, words in refused:
-            work.progress.warn(f"{row.kind} {row.name} of {row.source_table} could not be put back: {words}")
-            work.notes.append(ObjectNote(row.kind, row.name, row.source_table, "failed", f"not put back: {words}"))
+            # A foreign key is put back NOT VALID first: then it is there, although rows violate it.
+            half = row.kind == "foreign key" and await control.fetchval(_THERE, row.name, item.table, work.plan.schema)
+            what = "put back NOT VALID, so that only new rows are held to it" if half else "not put back"
+            work.progress.warn(f"{row.kind} {row.name} of {row.source_table}: {what}: {words}")
+            work.notes.append(ObjectNote(row.kind, row.name, row.source_table, "failed", f"{what}: {words}"))
+    await _tell_idle_triggers(work)
+
+
+async def _tell_idle_triggers(work: Work) -> None:
+    """Say which triggers would have filled a column, had they not been set aside; a person must do it now."""
+    aside = {(row.source_table, row.name) for row in work.objects if row.kind == "trigger"}
+    for table in work.plan.tables:
+        if not table.existing or not any(target == table.target for target, _ in aside):
+            continue
+        filled = [column.target for column in table.copied]
+        for one in await idle_triggers(work.target.control, work.plan.schema, table.target, filled):
+            if (table.target, one.name) in aside:
+                said = f"did not run for the copied rows, which leaves {', '.join(one.columns)} empty: {one.remedy}"
+                work.progress.warn(f"trigger {one.name} of {table.target} {said}")
+                work.notes.append(ObjectNote("trigger", one.name, table.source, "skipped", said))
 
 
 async def finish(work: Work, added: Added) -> None:
@@ -180,8 +204,17 @@ def _id_columns(work: Work) -> list[IdColumn]:
         alias = aliases.get(table.source)
         column = next((c for c in table.columns if c.source == alias), table.identity)
         if column is not None:
-            found.append(IdColumn(table.target, column.target, table.sequence))
+            found.append(IdColumn(table.target, column.target, _floor(work, table, column)))
     return found
+
+
+def _floor(work: Work, table: TablePlan, column: ColumnPlan) -> int | None:
+    """Return the greatest id the source knows of: a rejected row keeps its id, for when it is tried again."""
+    seen = work.profiles[table.source].columns.get(column.source)
+    greatest = seen.int_max if seen is not None else None
+    if greatest is None or greatest >= _ID_LIMITS.get(column.type.wire, 2**63):  # it would exhaust the sequence
+        return table.sequence
+    return max(greatest, table.sequence or 0)
 
 
 async def _create_views(work: Work, control: Connection) -> list[ObjectNote]:

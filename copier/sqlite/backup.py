@@ -14,9 +14,12 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import aiosqlite
+
 from copier.errors import CopyFailed, PreflightError, UsageError
 from copier.sqlite.backup_source import BackupSource, count_all
 from copier.sqlite.backup_sums import (
+    link_new,
     partial_path,
     remove_abandoned,
     remove_partial,
@@ -82,25 +85,32 @@ async def backup(
                     digest = await sums
             except sqlite3.Error as error:
                 raise explain(error, source) from error
+        size_bytes = _size_bytes(partial)
         _put_in_place(partial, to, digest, state)
+    except OSError as error:
+        raise CopyFailed(
+            f"the backup could not be made in {to.parent}: {error.strerror or error}",
+            hint="see the system's log about the disk, or give another --to",
+        ) from error
     finally:
         remove_partial(partial)
-    return BackupResult(to, _size_bytes(to), digest, rows, changed)
+    return BackupResult(to, size_bytes, digest, rows, changed)
 
 
 @dataclass(slots=True)
-class _Steps:
+class Steps:
     """Called on the connection's thread after each step: progress, throttling, and giving up."""
 
     loop: asyncio.AbstractEventLoop
-    on_progress: Progress | None
-    throttle_s: float
-    pinned: bool
+    on_progress: Progress | None = None
+    throttle_s: float = 0.0
+    pinned: bool = True
     cancelled: bool = False
     restarts: int = 0
     _last_remaining: int | None = field(default=None)
 
     def __call__(self, status: int, remaining: int, total: int) -> None:
+        """Tell, wait, or raise what ends the copying."""
         if self.cancelled:
             raise _Stopped
         if self._last_remaining is not None and remaining > self._last_remaining:
@@ -124,22 +134,23 @@ async def _write(
     """Fill `partial`; after too many restarts once more, holding the source's read lock."""
     loop = asyncio.get_running_loop()
     while True:
-        steps = _Steps(loop, on_progress, throttle_s, pinned=source.pinned)
+        steps = Steps(loop, on_progress, throttle_s, pinned=source.pinned)
         try:
-            return await _copy_pages(source, partial, steps, pages_per_step)
+            return await copy_pages(source.connection, partial, steps, pages_per_step)
         except _Stopped:
             remove_partial(partial)
             await source.pin()
 
 
-async def _copy_pages(source: BackupSource, partial: Path, steps: _Steps, pages_per_step: int) -> None:
+async def copy_pages(source: aiosqlite.Connection, partial: Path, steps: Steps, pages_per_step: int) -> None:
+    """Copy all pages of the source's present state into the new file `partial`; a cancelled call ends it."""
     _create(partial)
     target = await connect(partial, "rw")
     try:
         # nobody sees this file before it is whole and synced
         await query(target, "PRAGMA journal_mode = OFF")
         await query(target, "PRAGMA synchronous = OFF")
-        work = asyncio.ensure_future(source.connection.backup(target, pages=pages_per_step, progress=steps, sleep=0.05))
+        work = asyncio.ensure_future(source.backup(target, pages=pages_per_step, progress=steps, sleep=0.05))
         try:
             await asyncio.shield(work)
         except asyncio.CancelledError:
@@ -207,6 +218,8 @@ def _check_paths(source: Path, to: Path) -> tuple[Path, Path, Path]:
     """Return source, target and the name of the unfinished target; refuse a target that cannot be created."""
     source, to = source.resolve(), to.absolute()
     sums = sums_path(to)
+    if to.is_dir():
+        raise UsageError(f"{to} is a directory", hint="name a file in it")
     for name in (to, sums):
         if name.exists() or name.is_symlink():
             raise UsageError(f"{name} exists already", hint="give another --to, or remove that file first")
@@ -226,10 +239,10 @@ def _require_space(source: Path, size_bytes: int, to: Path) -> None:
 
 def _put_in_place(partial: Path, to: Path, digest: str, state: str) -> None:
     """Give the copy its name, never over a file that appeared meanwhile, and write its checksum."""
+    link_new(partial, to)
     try:
-        os.link(partial, to)
-    except FileExistsError:
-        raise UsageError(f"{to} exists already", hint="give another --to, or remove that file first") from None
-    except OSError:  # a file system without hard links
-        partial.rename(to)
-    write_sums(to, digest, state)
+        write_sums(to, digest, state)
+    except BaseException:
+        for name in (to, sums_path(to)):
+            name.unlink(missing_ok=True)
+        raise

@@ -43,13 +43,14 @@ def read_source_table(raw: sqlite3.Connection, facts: TableFacts) -> SourceTable
         name=facts.name,
         columns=_with_text(columns, text),
         primary_key=primary_key,
+        primary_key_name=text.primary_key_name,
         rowid_alias=alias,
         rowid_name=None if facts.without_rowid else _rowid_name(columns, alias),
         without_rowid=facts.without_rowid,
         strict=facts.strict,
         autoincrement=text.autoincrement,
         sequence=facts.sequence,
-        indexes=indexes,
+        indexes=tuple(_named(index, text) for index in indexes),
         foreign_keys=_foreign_keys(raw, facts.name, text, problems),
         checks=tuple(text.checks),
         sql=facts.sql,
@@ -118,6 +119,13 @@ def _index(
     return SourceIndex(name, bool(unique), origin, tuple(parts), where, sql)
 
 
+def _named(index: SourceIndex, text: TableText) -> SourceIndex:
+    """Return the index of a UNIQUE constraint with the constraint's name."""
+    if index.origin != "u":
+        return index
+    return replace(index, constraint_name=text.unique_names.get(_folded(tuple(p.column or "" for p in index.parts))))
+
+
 def _index_text(name: str, sql: str | None, terms: int, problems: list[str]) -> IndexText | None:
     if sql is None:
         return None
@@ -147,7 +155,7 @@ def _foreign_keys(
             problems.append("CREATE TABLE: the foreign keys in its text are not those SQLite reports")
         return tuple(keys)
     return tuple(
-        replace(key, deferrable=part.deferrable, initially_deferred=part.initially_deferred)
+        replace(key, name=part.name, deferrable=part.deferrable, initially_deferred=part.initially_deferred)
         for key, part in zip(keys, written, strict=True)
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -68,7 +68,24 @@ async def run(connection: aiosqlite.Connection, function: Callable[[sqlite3.Conn
 
 async def query(connection: aiosqlite.Connection, sql: str, parameters: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     """Return all rows of a query; for small results."""
-    return await run(connection, lambda raw: raw.execute(sql, parameters).fetchall())
+
+    def fetch(raw: sqlite3.Connection) -> list[tuple[Any, ...]]:
+        with readable_errors():
+            return raw.execute(sql, parameters).fetchall()
+
+    return await run(connection, fetch)
+
+
+@contextlib.contextmanager
+def readable_errors() -> Iterator[None]:
+    """Raise SQLite's error also where its sentence quotes a name that is no UTF-8, which Python cannot put into one."""
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        told = sqlite3.DatabaseError(bytes(error.object).decode(errors="replace"))
+        if str(told).startswith("malformed"):
+            told.sqlite_errorname = "SQLITE_CORRUPT"
+        raise told from None
 
 
 async def finish(work: Awaitable[T]) -> T:

@@ -22,6 +22,7 @@ class ForeignKeyText:
     """One foreign key, in the order of the text."""
 
     columns: tuple[str, ...]
+    name: str | None = None
     deferrable: bool = False
     initially_deferred: bool = False
 
@@ -42,6 +43,9 @@ class TableText:
     columns: list[ColumnText] = field(default_factory=list)
     checks: list[SourceCheck] = field(default_factory=list)
     foreign_keys: list[ForeignKeyText] = field(default_factory=list)
+    primary_key_name: str | None = None
+    unique_names: dict[tuple[str, ...], str] = field(default_factory=dict)
+    """Columns in lower case -> name of the UNIQUE constraint over them, where it has one."""
     autoincrement: bool = False
     without_rowid: bool = False
     strict: bool = False
@@ -118,6 +122,16 @@ class _Item:
         """The constraint that begins here takes the name given before it."""
         self._constraint = None
 
+    def _primary(self) -> None:
+        self._table.primary_key_name = self._table.primary_key_name or self._constraint
+        self._constraint = None
+
+    def _unique(self) -> None:
+        name, self._constraint = self._constraint, None
+        if name is not None:
+            columns = [self._column.name] if self._column else [part[0].name for part in split(self._group()) if part]
+            self._table.unique_names.setdefault(tuple(column.lower() for column in columns), name)
+
     def _check(self) -> None:
         expression = source(self._sql, self._group())
         column = self._column.name if self._column else None
@@ -144,13 +158,15 @@ class _Item:
 
     def _foreign(self) -> None:
         self._next()  # KEY
-        self._foreign_key = ForeignKeyText(tuple(part[0].name for part in split(self._group()) if part))
+        self._foreign_key = ForeignKeyText(
+            tuple(part[0].name for part in split(self._group()) if part), self._constraint
+        )
         self._table.foreign_keys.append(self._foreign_key)
         self._constraint = None
 
     def _references(self) -> None:
         if self._column:
-            self._foreign_key = ForeignKeyText((self._column.name,))
+            self._foreign_key = ForeignKeyText((self._column.name,), self._constraint)
             self._table.foreign_keys.append(self._foreign_key)
         self._next()
         self._constraint = None
@@ -179,8 +195,8 @@ _HANDLERS: dict[str, Callable[[_Item], None]] = {
     "DEFERRABLE": _Item._deferrable,
     "INITIALLY": _Item._initially,
     "AUTOINCREMENT": _Item._autoincrement,
-    "PRIMARY": _Item._unnamed,
-    "UNIQUE": _Item._unnamed,
+    "PRIMARY": _Item._primary,
+    "UNIQUE": _Item._unique,
     "NOT": _Item._unnamed,
     "NULL": _Item._unnamed,
 }

@@ -19,6 +19,11 @@ _NO_WAL_INDEX = (
     "SQLITE_READONLY_DIRECTORY",
     "SQLITE_READONLY_RECOVERY",
 )
+DAMAGED_HINT = (
+    "run `sqlite3 FILE 'PRAGMA integrity_check'`; restore a backup, or salvage what can be read: `sqlite2pg salvage` "
+    "into a new file, or --salvage of full and data"
+)
+
 _CUT_SHORT = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_IOERR_SHORT_READ")
 
 
@@ -60,7 +65,7 @@ def explain(error: sqlite3.Error, path: Path, raw: RawFile | None = None) -> Cop
     if name.startswith("SQLITE_CORRUPT"):
         return SourceUnreadable(
             f"{path} is damaged: {error}",
-            hint="run `sqlite3 FILE 'PRAGMA integrity_check'`; restore a backup, or rescue it with `.recover`",
+            hint=DAMAGED_HINT,
         )
     if lacks_wal_index(error) and raw is not None and raw.header().wal:
         return _no_wal_index(path)
@@ -95,7 +100,8 @@ def truncated(path: Path, missing: int) -> SourceUnreadable:
     """Return the error for a file that lacks bytes its header promises."""
     return SourceUnreadable(
         f"{path} is truncated: {missing} bytes that its header promises are missing",
-        hint="a copy of it may have been cut short: copy it again, with `sqlite2pg backup` while it is in use",
+        hint="a copy of it may have been cut short: copy it again, with `sqlite2pg backup` while it is in use; where "
+        "there is no other, `sqlite2pg salvage` and --salvage take what is left",
     )
 
 

@@ -5,6 +5,7 @@ Sources: SQLite docs, "Database File Format" 1.3 (the database header) and 4.1 (
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
@@ -53,6 +54,11 @@ class SourceFingerprint:
     def digest(self) -> str:
         """Return 16 hex digits of a hash of all fields."""
         return _hash(astuple(self)[:-1])
+
+    @property
+    def state(self) -> str:
+        """A short digest: it names the backup of this state, so that a resumed run makes no other."""
+        return short_state(self.digest())
 
     def log_digest(self) -> str:
         """Return 16 hex digits for the log alone, '' without one: as long as it is the same, so is the content.
@@ -111,6 +117,10 @@ class RawFile:
         """Return the size of the main file."""
         return os.fstat(self._fd).st_size
 
+    def read_at(self, offset: int, size_bytes: int) -> bytes:
+        """Return bytes of the main file as it is now, fewer at its end; WAL content is not seen. Raises OSError."""
+        return os.pread(self._fd, size_bytes, offset)
+
     def fingerprint(self) -> SourceFingerprint:
         """Read the fingerprint of the present state; exact only while nobody can commit."""
         header, status = self.header(), os.fstat(self._fd)
@@ -135,7 +145,8 @@ class RawFile:
         """Close the descriptor; call it after all connections to the file are closed."""
         fd, self._fd = self._fd, -1
         if fd >= 0 and not _held_elsewhere(fd):
-            os.close(fd)
+            with contextlib.suppress(OSError):
+                os.close(fd)
 
     def _check_magic(self) -> None:
         head = os.pread(self._fd, 64, 0)
@@ -153,6 +164,11 @@ class RawFile:
             f"{self.path} is not a SQLite database: it does not begin with `SQLite format 3`",
             hint="it may be encrypted (SQLCipher, SEE): decrypt it with the application's own tool first",
         )
+
+
+def short_state(digest: str) -> str:
+    """Return the short form of a fingerprint's digest."""
+    return digest[:12]
 
 
 def wal_path(path: Path) -> Path:
@@ -207,7 +223,9 @@ def _open_regular(path: Path) -> int:
             raise SourceUnreadable(f"{path} is {kind}", hint="give the path of the SQLite database file itself")
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
-        raise SourceUnreadable(f"{path} does not exist", hint="check the path given with --sqlite") from None
+        is_url = any(part.startswith(("sqlite", "file")) and part.endswith(":") for part in path.parts)
+        hint = "give the path of the file, not a URL" if is_url else "check the path given with --sqlite"
+        raise SourceUnreadable(f"{path} does not exist", hint=hint) from None
     except PermissionError:
         raise SourceUnreadable(
             f"{path} cannot be opened: permission denied",
@@ -223,9 +241,12 @@ def _hash(facts: tuple[object, ...]) -> str:
 
 
 def _held_elsewhere(fd: int) -> bool:
-    """Whether another descriptor of this process is open on the same file."""
-    ours = os.fstat(fd)
-    for name in os.listdir("/dev/fd"):  # noqa: PTH208 (the entries are numbers, not paths)
+    """Whether another descriptor of this process may be open on the same file."""
+    try:
+        ours, names = os.fstat(fd), os.listdir("/dev/fd")  # noqa: PTH208 (the entries are numbers, not paths)
+    except OSError:  # no /dev/fd in a bare container: keeping one descriptor open harms nobody
+        return True
+    for name in names:
         try:
             other = os.fstat(int(name))
         except OSError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -12,23 +13,23 @@ from pathlib import Path
 import aiosqlite
 
 from copier.plan.names import quote
-from copier.sqlite.connection import run
+from copier.sqlite.connection import readable_errors, run
 
 _TREE = re.compile(r"\b[Tt]ree (?:page )?(\d+)\b")
 _INDEX = re.compile(r"\bindex (\S+)$")
 
 
-async def quick_check(connection: aiosqlite.Connection, deep: bool) -> list[str]:
+async def quick_check(connection: aiosqlite.Connection, deep: bool, most: int = 100) -> list[str]:
     """Return the problems SQLite finds, [] when there are none; each names the table where the text allows.
 
-    `deep` runs integrity_check, which also compares every index with its table; else quick_check.
+    `deep` runs integrity_check, which also compares every index with its table; else quick_check. It ends after `most`.
     """
-    return await run(connection, lambda raw: _check(raw, "integrity_check" if deep else "quick_check"))
+    return await run(connection, lambda raw: _check(raw, "integrity_check" if deep else "quick_check", most))
 
 
-def _check(raw: sqlite3.Connection, pragma: str) -> list[str]:
+def _check(raw: sqlite3.Connection, pragma: str, most: int) -> list[str]:
     try:
-        lines = _run_check(raw, f"PRAGMA {pragma}")
+        lines = _run_check(raw, f"PRAGMA {pragma}({most})")
     except sqlite3.DatabaseError as error:
         _raise_unless_about_content(error)
         # something ends the whole check: then table by table, to say which one it is and to check the others
@@ -38,7 +39,8 @@ def _check(raw: sqlite3.Connection, pragma: str) -> list[str]:
 
 
 def _run_check(raw: sqlite3.Connection, sql: str) -> list[str]:
-    lines = [line for (text,) in raw.execute(sql) for line in text.splitlines()]
+    with readable_errors():
+        lines = [line for (text,) in raw.execute(sql) for line in text.splitlines()]
     return [line for line in lines if line != "ok" and not line.startswith("*** in database")]
 
 
@@ -96,10 +98,11 @@ def other_openers(path: Path) -> list[str]:
     ours = os.getpid()
     files = set(_identities(path))
     found: list[tuple[int, str]] = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        pid = int(entry.name)
-        if pid != ours and not files.isdisjoint(_open_files(entry)):
-            found.append((pid, _command(entry)))
+    with contextlib.suppress(OSError):
+        for entry in Path("/proc").glob("[0-9]*"):
+            pid = int(entry.name)
+            if pid != ours and not files.isdisjoint(_open_files(entry)):
+                found.append((pid, _command(entry)))
     return [f"pid {pid} ({command})" for pid, command in sorted(found)]
 
 

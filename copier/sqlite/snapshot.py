@@ -19,6 +19,7 @@ from copier.sqlite.connection import BUSY_TIMEOUT_S, Access, connect, finish, qu
 from copier.sqlite.explain import explain, is_busy, is_read_only, lacks_wal_index, truncated
 from copier.sqlite.guard import take_write_lock
 from copier.sqlite.header import Header, RawFile, SourceFingerprint, on_read_only_media, wal_path, wal_size_bytes
+from copier.sqlite.same_pages import same_pages
 
 Mode = Literal["wal", "frozen", "immutable"]
 
@@ -98,6 +99,11 @@ class Snapshot:
     async def changed(self) -> bool:
         """Whether the file changed since it was pinned; meant for `immutable`, where nothing prevents it."""
         return await self._read_fingerprint() != self.fingerprint
+
+    async def holds(self, backup: Path, sha256: str) -> bool:
+        """Whether this state has the pages of `backup`, which has this checksum; False where part of it is in a log."""
+        assert self._raw is not None
+        return not self.fingerprint.wal and await same_pages(self._raw, backup, sha256)
 
     async def _open(self) -> None:
         self._raw = RawFile(self.path)
@@ -269,9 +275,9 @@ class Snapshot:
 
 async def remove_empty_wal(path: Path) -> None:
     """Let SQLite remove the empty -wal that read-only connections made and could not remove; call it after them."""
-    if not wal_path(path).exists() or wal_size_bytes(path):
-        return
-    with contextlib.suppress(sqlite3.Error):
+    with contextlib.suppress(sqlite3.Error, OSError):
+        if not wal_path(path).exists() or wal_size_bytes(path):
+            return
         last = await connect(path, "rw", busy_timeout_s=0)
         try:
             await query(last, _READ)

@@ -28,7 +28,7 @@ def to_text(v: Filled, max_chars: int | None = None) -> str:
     else:
         raise CastError("a BLOB in a text column")
     if max_chars is not None and len(text) > max_chars:
-        raise CastError(f"longer than {max_chars} characters")
+        raise CastError(f"longer than {max_chars} character{'s' if max_chars != 1 else ''}")
     return text
 
 

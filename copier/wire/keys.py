@@ -10,6 +10,7 @@ import orjson
 from copier.plan.model import TablePlan
 from copier.plan.source import Key, Value
 from copier.wire.cast import BrokenText
+from copier.wire.values import CUT, is_cut, value_from_json
 
 
 def key_to_json(key: Key) -> str:
@@ -74,6 +75,12 @@ def show_row(table: TablePlan, values: Mapping[str, Value], key: Key) -> str:
     if names and all(name in values for name in names):
         return show_key(names, tuple(values[name] for name in names))
     return show_key(table.key, key)
+
+
+def show_stored(pair: list[str]) -> str:
+    """Return a value for a person as the ledger has it in a row: of one too large for it there is only the length."""
+    kind = pair[0].removesuffix(CUT)
+    return f"({kind} of length {int(pair[1]):,})" if is_cut(pair) else show_value(value_from_json(pair))
 
 
 def show_value(value: Value, limit: int = 60) -> str:

@@ -13,7 +13,16 @@ STRUCTURED_CASES: tuple[PitfallCase, ...] = (
         "TEXT",
         [UUID.format(n).replace("-", "").upper() for n in range(50)],
         "uuid",
-        probes=[("SELECT v::text FROM uuid_hex WHERE id = 2", UUID.format(1))],
+        column="uid_guid",
+        probes=[("SELECT uid_guid::text FROM uuid_hex WHERE id = 2", UUID.format(1))],
+    ),
+    column_case(
+        "md5_hex",
+        "TEXT",
+        [UUID.format(n).replace("-", "") for n in range(50)],
+        "text",
+        column="content",
+        probes=[("SELECT content FROM md5_hex WHERE id = 2", UUID.format(1).replace("-", ""))],
     ),
     column_case("uuid_and_words", "TEXT", [*[UUID.format(n) for n in range(298)], "none", "root"], "text"),
     PitfallCase(

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from copier.plan.types import fit
 from copier.plan.build.context import ColumnDraft, TableDraft
 from copier.plan.pgtype import PgType
 from copier.plan.source import SourceForeignKey, SourceTable
+from copier.plan.types import fit
+from copier.plan.types.hints import says_uuid
 from copier.plan.types.stored import NUMERIC, TEXT, TypeChoice
 
 _INTEGERS = ("int2", "int4", "int8")
@@ -44,7 +45,7 @@ def parent_columns(key: SourceForeignKey, parent: SourceTable) -> tuple[str, ...
 def agree(drafts: tuple[TableDraft, ...]) -> tuple[TableDraft, ...]:
     """Return the drafts with the types of foreign keys and their parents made comparable where values allow."""
     columns = {(d.source.name, c.source.name): c for d in drafts for c in d.columns}
-    links = list(_links(drafts))
+    links = list(_links([draft.source for draft in drafts]))
     for _ in range(_ROUNDS):
         changes = [_reconcile(columns, *link) for link in links]
         if not any(changes):
@@ -55,16 +56,33 @@ def agree(drafts: tuple[TableDraft, ...]) -> tuple[TableDraft, ...]:
     )
 
 
-def _links(drafts: Sequence[TableDraft]) -> Iterator[tuple[Place, Place]]:
-    tables = {draft.source.name.lower(): draft.source for draft in drafts}
-    for draft in drafts:
-        for key in draft.source.foreign_keys:
-            parent = tables.get(key.parent.lower())
+def uuid_places(tables: Sequence[SourceTable]) -> frozenset[Place]:
+    """Return the columns that say they hold UUIDs, and those that foreign keys tie to them, over any number of keys."""
+    tied: dict[Place, list[Place]] = {}
+    for child, parent in _links(tables):
+        tied.setdefault(child, []).append(parent)
+        tied.setdefault(parent, []).append(child)
+    found: set[Place] = set()
+    left = [(table.name, column.name) for table in tables for column in table.columns if says_uuid(column)]
+    while left:
+        place = left.pop()
+        if place not in found:
+            found.add(place)
+            left += tied.get(place, ())
+    return frozenset(found)
+
+
+def _links(tables: Sequence[SourceTable]) -> Iterator[tuple[Place, Place]]:
+    """Yield (child, parent) for each column of each foreign key whose parent is there."""
+    by_name = {table.name.lower(): table for table in tables}
+    for table in tables:
+        for key in table.foreign_keys:
+            parent = by_name.get(key.parent.lower())
             if parent is None:
                 continue
             try:
                 pairs = zip(key.columns, parent_columns(key, parent), strict=True)
-                yield from [((draft.source.name, draft.source.column(c).name), (parent.name, p)) for c, p in pairs]
+                yield from [((table.name, table.column(c).name), (parent.name, p)) for c, p in pairs]
             except (KeyError, ValueError):
                 continue  # no such column, or not as many of them: the foreign key will be listed
 

@@ -17,13 +17,14 @@ from copier.plan.build.context import Context, PlanOptions, TableDraft
 from copier.plan.build.fks import plan_foreign_keys
 from copier.plan.build.keys import plan_indexes
 from copier.plan.build.objects import note_others, plan_triggers, plan_views, view_names, warn_bookkeeping
+from copier.plan.build.settled import leave_settled, settle
 from copier.plan.build.tables import draft_tables
 from copier.plan.build.warnings import warn_changes
 from copier.plan.choices import NO_CHOICES, Choices
 from copier.plan.existing import NO_TABLES, TargetTables
 from copier.plan.model import Plan, TablePlan
-from copier.plan.translate.scope import Scope, TableScope
 from copier.plan.source import SourceSchema, TableProfile
+from copier.plan.translate.scope import Scope, TableScope
 
 __all__ = ["PlanOptions", "build_plan"]
 
@@ -47,8 +48,10 @@ def build_plan(
     plans = tuple(plan_table(draft, ctx) for draft in drafts)
     plans = _with_keys(drafts, plans, ctx)
     scope = Scope.of(options.schema, plans, names=options.names)
-    view_plans = plan_views(views, scope, ctx)
-    trigger_plans = plan_triggers(plans, scope, ctx)
+    view_plans, view_scopes = plan_views(views, scope, ctx)
+    trigger_plans = plan_triggers(plans, view_scopes, scope, ctx)
+    view_plans, trigger_plans, left = leave_settled(view_plans, trigger_plans, choices.settled)
+    ctx.notes += left
     note_others(plans, ctx)
     warn_bookkeeping(drafts, ctx)
     warn_changes(plans, ctx)
@@ -61,7 +64,8 @@ def build_plan(
         triggers=trigger_plans,
         extensions=choices.extensions,
         after_data=choices.after_data,
-        notes=tuple(ctx.notes),
+        settled=choices.settled,
+        notes=tuple(settle(ctx.notes, choices.settled)),
         warnings=(*ctx.warnings, *choices.warnings),
     )
 

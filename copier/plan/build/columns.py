@@ -15,6 +15,7 @@ from copier.plan.translate.expression import translate_expression
 from copier.plan.translate.parse import Untranslatable, tokenize
 from copier.plan.translate.scope import TableScope
 from copier.plan.types import fit
+from copier.plan.types.stored import count_text
 
 _INTEGERS = ("int2", "int4", "int8")
 
@@ -114,7 +115,7 @@ def _not_null(column: ColumnDraft, draft: TableDraft, ctx: Context) -> bool:
     nulls = column.profile.nulls if column.profile is not None else 0
     if column.source.not_null and nulls:
         where = f'table "{draft.source.name}": column "{column.source.name}"'
-        ctx.warn(f"{where} is declared NOT NULL but holds {nulls:,} NULLs: it becomes nullable.")
+        ctx.warn(f"{where} is declared NOT NULL but holds {count_text(nulls, 'NULL')}: it becomes nullable.")
         return False
     return column.source.not_null
 

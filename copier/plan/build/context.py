@@ -94,6 +94,8 @@ class Context:
     options: PlanOptions
     existing: TargetTables = field(default_factory=lambda: NO_TABLES)
     choices: Choices = NO_CHOICES
+    uuids: frozenset[tuple[str, str]] = frozenset()
+    """(table, column) of the source that say they hold UUIDs, or are tied by foreign keys to one that does."""
     names: NameSpace = field(default_factory=NameSpace)
     notes: list[ObjectNote] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)

@@ -9,6 +9,7 @@ from copier.plan.build.context import ColumnDraft, Context, TableDraft
 from copier.plan.model import ForeignKeyPlan, TablePlan
 from copier.plan.names import fold
 from copier.plan.source import SourceForeignKey
+from copier.plan.types.stored import count_text
 
 _ACTIONS = ("NO ACTION", "RESTRICT", "CASCADE", "SET NULL", "SET DEFAULT")
 
@@ -44,7 +45,7 @@ def _foreign_key(
     _check_types(own, other)
     if parent.existing is None and not _is_unique(plans[parent.source.name.lower()], {c.target for c in other}):
         raise _Impossible(f"({', '.join(c.source.name for c in other)}) is not a unique key of {parent.source.name}")
-    name = fold(f"{draft.target}_{'_'.join(c.target for c in own)}_fkey", ctx.options.names)
+    name = fold(key.name or f"{draft.target}_{'_'.join(c.target for c in own)}_fkey", ctx.options.names)
     orphans = draft.profile.orphans.get(key.id, 0) if draft.profile is not None else 0
     return ForeignKeyPlan(
         name=ctx.names.take(name),
@@ -82,7 +83,8 @@ def _parent_columns(key: SourceForeignKey, parent: TableDraft) -> list[ColumnDra
     if not names:
         raise _Impossible(f"it names no columns, and {parent.source.name} has no primary key")
     if len(names) != len(key.columns):
-        raise _Impossible(f"{len(key.columns)} columns cannot reference {len(names)} of {parent.source.name}")
+        columns = count_text(len(key.columns), "column")
+        raise _Impossible(f"{columns} cannot reference {len(names)} of {parent.source.name}")
     return [_copied(parent, name) for name in names]
 
 

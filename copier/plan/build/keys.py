@@ -8,10 +8,11 @@ from copier.plan.build.context import ColumnDraft, Context, TableDraft
 from copier.plan.model import IndexPlan
 from copier.plan.names import fold, quote
 from copier.plan.reasons import DROPPED_BY_PLAN
-from copier.plan.translate.scope import TableScope
 from copier.plan.source import SourceIndex, SourceIndexPart
-from copier.plan.translate.parse import Untranslatable
 from copier.plan.translate.expression import translate_expression
+from copier.plan.translate.parse import Untranslatable
+from copier.plan.translate.scope import TableScope
+from copier.plan.types.stored import count_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +63,20 @@ def _primary_key(draft: TableDraft, ctx: Context) -> list[IndexPlan]:
         ctx.note("primary key", ", ".join(table.primary_key), table.name, "one of its columns is not copied")
         return []
     copied = [column for column in columns if column is not None]
-    name = ctx.names.take(f"{draft.target}_pkey")
+    name = ctx.names.take(_name(table.primary_key_name, f"{draft.target}_pkey", ctx))
     quoted, targets = tuple(quote(c.target) for c in copied), tuple(c.target for c in copied)
     nulls = sum(c.profile.nulls for c in copied if c.profile is not None)
     if nulls and not table.rowid_alias and not table.without_rowid:
-        said = f"the primary key holds NULL {nulls:,} times, which SQLite allows: it becomes UNIQUE"
+        said = f"the primary key holds {count_text(nulls, 'NULL')}, which SQLite allows: it becomes UNIQUE"
         ctx.warn(f'table "{table.name}": {said}.')
         return [IndexPlan(name, source_name, quoted, True, None, "btree", "unique", targets, said, "primary key")]
     key = IndexPlan(name, source_name, quoted, True, None, "btree", "primary key", targets, "", "primary key")
     return [key, *_folded_key(draft, index, copied, ctx)]
+
+
+def _name(given: str | None, derived: str, ctx: Context) -> str:
+    """Return the name a constraint gets: the source's own, so that later migrations of the application find it."""
+    return fold(given, ctx.options.names) if given else derived
 
 
 def _folded_key(
@@ -105,7 +111,8 @@ def _index(index: SourceIndex, draft: TableDraft, scope: TableScope, ctx: Contex
     where = translate_expression(index.where, scope, immutable=True, value=False) if index.where else None
     is_constraint = index.origin == "u" and bool(terms.columns) and where is None
     columns = [part.column or "expr" for part in index.parts]
-    wanted = f"{draft.target}_{'_'.join(columns)}_key" if index.origin == "u" else index.name
+    derived = f"{draft.target}_{'_'.join(columns)}_key"
+    wanted = (index.constraint_name or derived) if index.origin == "u" else index.name
     return IndexPlan(
         name=ctx.names.take(fold(wanted, ctx.options.names)),
         source_name=index.name,

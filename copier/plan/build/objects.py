@@ -4,36 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 
+from copier.plan.bookkeeping import BOOKKEEPING
 from copier.plan.build.context import Context, TableDraft
 from copier.plan.build.tables import target_name
 from copier.plan.model import TablePlan, TriggerPlan, ViewPlan
 from copier.plan.names import quote, shorten
 from copier.plan.reasons import TABLE_EXISTS
-from copier.plan.translate.scope import Scope
 from copier.plan.source import SourceObject
-from copier.plan.translate.parse import Untranslatable
 from copier.plan.toml import toml_string
-from copier.plan.translate.triggers import translate_trigger
-from copier.plan.translate.views import translate_views
-
-BOOKKEEPING = {
-    "django_migrations": "Django",
-    "alembic_version": "Alembic",
-    "_prisma_migrations": "Prisma",
-    "schema_migrations": "Rails, dbmate or golang-migrate",
-    "ar_internal_metadata": "Rails",
-    "knex_migrations": "Knex",
-    "knex_migrations_lock": "Knex",
-    "_sqlx_migrations": "sqlx",
-    "goose_db_version": "goose",
-    "sequelizemeta": "Sequelize",
-    "flyway_schema_history": "Flyway",
-    "__efmigrationshistory": "Entity Framework",
-    "__diesel_schema_migrations": "Diesel",
-    "__drizzle_migrations": "Drizzle",
-}
-"""Lower-case table name -> whose table of applied migrations it is."""
+from copier.plan.translate.parse import Untranslatable, shallow
+from copier.plan.translate.scope import Scope, TableScope, lower
+from copier.plan.translate.trigger.actions import read_program
+from copier.plan.translate.trigger.facts import Facts
+from copier.plan.translate.trigger.translate import translate_trigger
+from copier.plan.translate.views import translate_views, view_scope
 
 
 def warn_bookkeeping(drafts: Iterable[TableDraft], ctx: Context) -> None:
@@ -51,35 +37,57 @@ def view_names(ctx: Context) -> dict[str, str]:
     return {one.name: target_name(one.name, ctx) for one in ctx.schema.objects if one.kind == "view"}
 
 
-def plan_views(targets: dict[str, str], scope: Scope, ctx: Context) -> tuple[ViewPlan, ...]:
-    """Return the translated views, each after those it reads; the others become notes with their SQL."""
+def plan_views(
+    targets: dict[str, str], scope: Scope, ctx: Context
+) -> tuple[tuple[ViewPlan, ...], dict[str, TableScope]]:
+    """Return the translated views, each after those it reads, and what they give, by source name in lower case.
+
+    The others become notes with their SQL.
+    """
     sqls = {one.name: one.sql or "" for one in ctx.schema.objects if one.kind == "view"}
-    found = []
+    found, scopes = [], {}
     for name, view in translate_views(((name, targets[name], sql) for name, sql in sqls.items()), scope).items():
         if isinstance(view, Untranslatable):
             ctx.note("view", name, None, f"{view}: {sqls[name]}")
         else:
             found.append(ViewPlan(name, targets[name], view.query, sqls[name]))
-    return tuple(found)
+            scopes[lower(name)] = view_scope(name, targets[name], view)
+    return tuple(found), scopes
 
 
-def plan_triggers(plans: Iterable[TablePlan], scope: Scope, ctx: Context) -> tuple[TriggerPlan, ...]:
-    """Return the triggers of known shapes; the others become notes with their SQL."""
+def plan_triggers(
+    plans: tuple[TablePlan, ...], views: dict[str, TableScope], scope: Scope, ctx: Context
+) -> tuple[TriggerPlan, ...]:
+    """Return the triggers that can be translated; the others become notes with their SQL."""
     by_source = {plan.source.lower(): plan for plan in plans}
+    triggers = [one for one in ctx.schema.objects if one.kind == "trigger"]
+    names = {one.name: ctx.names.take(target_name(one.name, ctx)) for one in triggers}
+    facts = _trigger_facts(plans, views, names, ctx)
     found = []
-    for one in ctx.schema.objects:
-        if one.kind != "trigger":
-            continue
+    for one in triggers:
         plan = by_source.get((one.table or "").lower())
         try:
             if plan is not None and plan.existing:
                 raise Untranslatable(TABLE_EXISTS)
-            trigger = translate_trigger(one.sql or "", scope, name=ctx.names.take(target_name(one.name, ctx)))
+            trigger = translate_trigger(one.sql or "", scope, name=names[one.name], facts=facts)
         except Untranslatable as error:
             ctx.note("trigger", one.name, one.table, f"{error}: {one.sql}")
         else:
             found.append(trigger)
     return tuple(found)
+
+
+def _trigger_facts(
+    plans: tuple[TablePlan, ...], views: dict[str, TableScope], names: dict[str, str], ctx: Context
+) -> Facts:
+    """Return what triggers must know of each other and of the tables."""
+    programs = []
+    for one in ctx.schema.objects:
+        if one.kind == "trigger":
+            with suppress(Untranslatable), shallow():
+                programs.append(read_program(one.sql or ""))
+    virtual = {lower(one.name): one.detail for one in ctx.schema.objects if one.kind == "virtual table"}
+    return Facts.of(plans, ctx.schema.tables, virtual=virtual, views=views, programs=programs, names=names)
 
 
 def note_others(plans: Iterable[TablePlan], ctx: Context) -> None:

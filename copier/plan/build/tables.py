@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from copier.errors import PlanError
-from copier.plan.types import fit
+from copier.plan.build.agree import uuid_places
 from copier.plan.build.context import ColumnDraft, Context, TableDraft
 from copier.plan.choices import NO_COLUMN, ColumnChoice
 from copier.plan.existing import ExistingColumn, choose_cast, find_name
@@ -16,8 +16,9 @@ from copier.plan.pgtype import CASTS
 from copier.plan.reasons import LEFT_OUT, SKIPPED_BY_PLAN, TABLE_LEFT_OUT
 from copier.plan.select import check_globs, is_selected
 from copier.plan.source import ColumnProfile, SourceColumn, SourceTable
-from copier.plan.types.stored import BIGINT
+from copier.plan.types import fit
 from copier.plan.types.choose import ColumnFacts, TypeChoice, choose_type
+from copier.plan.types.stored import BIGINT
 
 """Detail of the note on a table or column that the plan file skips; the writer of plan files looks for it."""
 
@@ -30,6 +31,7 @@ def draft_tables(ctx: Context) -> tuple[TableDraft, ...]:
     names = [table.name for table in ctx.schema.tables]
     check_globs(names, ctx.options.tables, "--tables")
     check_globs(names, ctx.options.exclude, "--exclude")
+    ctx.uuids = uuid_places(ctx.schema.tables)
     drafts = []
     for table in ctx.schema.tables:
         if reason := _left_out(table, ctx):
@@ -128,7 +130,7 @@ def _new_column(column: SourceColumn, choice: ColumnChoice, draft: TableDraft, c
         return ColumnDraft(column, target, _decided(rowid, choice, None), True)
     alias = column.name == draft.source.rowid_alias
     policy: Types = "faithful" if column.generated else ctx.options.types
-    chosen = choose_type(column, profile, policy, facts=_facts(column, draft.source, alias))
+    chosen = choose_type(column, profile, policy, facts=_facts(column, draft.source, alias, ctx))
     fixed = alias or choice.type is not None or choice.cast is not None
     return ColumnDraft(column, target, _decided(chosen, choice, profile), fixed, profile)
 
@@ -145,10 +147,11 @@ def _profile(column: SourceColumn, draft: TableDraft) -> ColumnProfile | None:
     return draft.profile.columns.get(column.name) if draft.profile is not None else None
 
 
-def _facts(column: SourceColumn, table: SourceTable, alias: bool) -> ColumnFacts:
+def _facts(column: SourceColumn, table: SourceTable, alias: bool, ctx: Context) -> ColumnFacts:
     holding = [i for i in table.indexes if any((p.column or "").lower() == column.name.lower() for p in i.parts)]
     unique = column.pk > 0 or any(index.unique for index in holding)
-    return ColumnFacts(rowid_alias=alias, indexed=bool(holding) or unique, unique=unique)
+    says_uuid = (table.name, column.name) in ctx.uuids
+    return ColumnFacts(rowid_alias=alias, indexed=bool(holding) or unique, unique=unique, says_uuid=says_uuid)
 
 
 def _decided(chosen: TypeChoice, choice: ColumnChoice, profile: ColumnProfile | None) -> TypeChoice:

@@ -8,6 +8,7 @@ when every value takes it. `docs/types.md` explains the rules to users.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 
 from copier.plan.model import Types
@@ -25,7 +26,9 @@ from copier.plan.types.stored import (
     Case,
     ColumnFacts,
     TypeChoice,
+    bare_hex,
     by_storage,
+    count_text,
 )
 from copier.plan.types.times import is_time_name
 
@@ -156,6 +159,19 @@ def _time_of_day(case: Case) -> TypeChoice | None:
     return _offer(case, PgType("time"), "iso", f"declared {case.column.declared}: ISO time")
 
 
+_LITERAL = re.compile(r"""[(\s]*(?:'(.*)'|"(.*)")[)\s]*""", re.S)
+_FORM = {"uuid": re.compile(r"[{]?[0-9a-fA-F-]{32,36}[}]?"), "inet": re.compile(r"[0-9a-fA-F:.]*[:.][0-9a-fA-F:./]*")}
+
+
+def _default_denies(column: SourceColumn, wire: str) -> bool:
+    """Whether the application's own default is a text that a type only seen in the values would refuse, such as ''."""
+    literal = _LITERAL.fullmatch(column.default or "")
+    if literal is None:
+        return False
+    text = literal.group(1) or literal.group(2) or ""
+    return not (_defaults_to_json(column) if wire == "jsonb" else _FORM[wire].fullmatch(text))
+
+
 def _declared_uuid(case: Case) -> TypeChoice | None:
     if case.profile.uuid_collision:
         return None
@@ -164,9 +180,10 @@ def _declared_uuid(case: Case) -> TypeChoice | None:
 
 def _stored_uuid(case: Case) -> TypeChoice | None:
     p = case.profile
-    if not case.all_fit("uuid") or p.texts != p.filled or p.uuid_collision:
+    if not case.all_fit("uuid") or p.texts != p.filled or p.uuid_collision or _default_denies(case.column, "uuid"):
         return None
-    if hints.is_digest_name(case.column.name) and not case.all_fit("uuid_canonical"):
+    doubtful = case.all_bare_hex or hints.is_digest_name(case.column.name)
+    if doubtful and not case.all_fit("uuid_canonical") and not case.says_uuid:
         return None
     form = "UUID" if case.all_fit("uuid_canonical") else "UUID (not all in the canonical form)"
     return TypeChoice(PgType("uuid"), "uuid", "reject", f"{form} in all {case.rows}")
@@ -197,7 +214,7 @@ def _loses_as_jsonb(profile: ColumnProfile) -> bool:
 def _stored_json(case: Case) -> TypeChoice | None:
     if not case.facts.unique and _defaults_to_json(case.column) and not _loses_as_jsonb(case.profile):
         return _offer(case, PgType("jsonb"), "json", f"JSON object or array, as its default {case.column.default} is")
-    if not case.all_fit("json_container") or case.facts.unique:
+    if not case.all_fit("json_container") or case.facts.unique or _default_denies(case.column, "jsonb"):
         return None
     return TypeChoice(PgType("jsonb"), "json", "reject", f"JSON object or array in all {case.rows}")
 
@@ -208,6 +225,8 @@ def _declared_inet(case: Case) -> TypeChoice | None:
 
 def _named_inet(case: Case) -> TypeChoice | None:
     if not case.all_fit("inet") or not hints.is_address_name(case.column.name) or case.facts.unique:
+        return None
+    if _default_denies(case.column, "inet"):
         return None
     return TypeChoice(PgType("inet"), "inet", "reject", f"named as an IP address, and one in all {case.rows}")
 
@@ -238,8 +257,8 @@ def _varchar(case: Case) -> TypeChoice | None:
     type_, p = _varchar_type(case.declared), case.profile
     if type_ is None or p.texts != p.filled or p.text_max_chars > type_.args[0] or p.nul or p.broken:
         return None
-    said = f"declared {case.column.declared}: at most {p.text_max_chars} characters in all {case.rows}"
-    return TypeChoice(type_, "text", "reject", said)
+    said = f"declared {case.column.declared}: at most {count_text(p.text_max_chars, 'character')} in all {case.rows}"
+    return TypeChoice(type_, "text", "reject", said + bare_hex(case))
 
 
 def _bytes(case: Case) -> TypeChoice | None:

@@ -99,10 +99,15 @@ def is_mixed(p: ColumnProfile, type_: PgType) -> bool:
     if type_.wire == "uuid":
         return p.blobs > 0
     if type_.wire == "bool":
-        return p.texts > 0
+        return p.texts > 0 and not _only_integers_are_bool(p)
     if type_.wire in _INT_LIMITS:
         return number_texts(p, "int_text") > 0
     return type_.wire in ("numeric", "float4", "float8") and number_texts(p, "num_text") > 0
+
+
+def _only_integers_are_bool(p: ColumnProfile) -> bool:
+    """Whether 0 and 1 are all that the cast takes: a text that is no boolean does not arrive."""
+    return p.int_min in (0, 1) and p.int_max in (0, 1) and p.fits.get("bool") == p.integers
 
 
 def suitable_cast(type_: PgType, profile: ColumnProfile | None) -> str:

@@ -8,6 +8,7 @@ from copier.plan.pgtype import PgType
 from copier.plan.source import ColumnProfile, SourceColumn
 from copier.plan.types import fit
 from copier.plan.types.declared import Declared
+from copier.plan.types.hints import says_uuid
 
 FEW_SHARE = 0.01
 """Share of misfits up to which a declared type is kept and its misfits rejected; more of them are no accident."""
@@ -38,6 +39,8 @@ class ColumnFacts:
     """Part of a key, constraint or index: `json` cannot be."""
     unique: bool = False
     """Alone in a key: two spellings of one value must not become equal."""
+    says_uuid: bool = False
+    """It, or a column that foreign keys tie it to, says that it holds UUIDs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,17 @@ class Case:
         """Whether every value has this form."""
         return self.profile.all_fit(form)
 
+    @property
+    def all_bare_hex(self) -> bool:
+        """Whether every value is a text of 32 hex digits: a UUID without its hyphens, or a digest, a token ..."""
+        p = self.profile
+        return self.all_fit("uuid") and p.texts == p.filled and p.text_max_chars == 32
+
+    @property
+    def says_uuid(self) -> bool:
+        """Whether something beside the values says that they are UUIDs."""
+        return self.facts.says_uuid or says_uuid(self.column)
+
 
 def by_storage(case: Case) -> TypeChoice:
     """Return the narrowest type by storage classes that takes every value; text keeps numbers in shortest form."""
@@ -70,7 +84,7 @@ def by_storage(case: Case) -> TypeChoice:
         return TypeChoice(NUMERIC, "numeric", "reject", _said(case))
     if _is_binary(p):
         return TypeChoice(BYTEA, "bytes", "reject", _said(case))
-    return TypeChoice(TEXT, "text", "reject", _said(case) + _text_trouble(p) + _near(case))
+    return TypeChoice(TEXT, "text", "reject", _said(case) + _text_trouble(p) + bare_hex(case) + _near(case))
 
 
 def _number_type(case: Case) -> tuple[PgType, str]:
@@ -110,6 +124,13 @@ def _text_trouble(p: ColumnProfile) -> str:
 
 _NEAR_SHARE = 0.9
 _NEAR_FORMS = {"uuid": "a UUID", "json_container": "a JSON object or array", "inet": "an IP address"}
+
+
+def bare_hex(case: Case) -> str:
+    """Say that values stay text which a uuid column would give back with hyphens."""
+    if not case.all_bare_hex or case.profile.uuid_collision or case.says_uuid:
+        return ""
+    return "; 32 hex digits in each, but nothing says that they are UUIDs (type uuid would take them, with hyphens)"
 
 
 def _near(case: Case) -> str:
