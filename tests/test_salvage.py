@@ -82,6 +82,18 @@ async def test_leaves_below_a_destroyed_interior_page_are_found_again(tmp_path: 
     assert result.losses[0].found_rows == len(lost_keys(notes, result, "note"))
 
 
+@pytest.mark.parametrize("pragma", ["page_size = 65536", "auto_vacuum = 1", "auto_vacuum = 2"])
+async def test_files_of_another_make(tmp_path: Path, pragma: str) -> None:
+    notes = case(make(tmp_path / "app.db", before=f"PRAGMA {pragma}"))
+    overwrite(notes.path, leaves(notes.path, "note")[:1])
+    result, found = await notes.salvage()
+    assert found["pair"] == notes.rows["pair"]
+    assert {row[0] for row in notes.rows["note"] - found["note"]} == lost_keys(notes, result, "note")
+    with closing(sqlite3.connect(notes.to)) as db:
+        name, _, value = pragma.partition(" = ")
+        assert db.execute(f"PRAGMA {name}").fetchone() == (int(value),)
+
+
 async def test_a_broken_overflow_chain_loses_one_row(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "app.db")) as db:
         db.execute("CREATE TABLE b (id INTEGER PRIMARY KEY, body BLOB)")

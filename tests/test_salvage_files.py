@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import resource
 import shutil
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from data.damage import leaves, overwrite, read_rows
+from data.damage import interior, leaves, overflow, overwrite, read_rows
 from data.salvage_case import Case, case, make
 from fix_migrate import sha256
 
@@ -21,6 +24,7 @@ from copier.sqlite.btree_record import StoredText, read_record
 from copier.sqlite.btree_walk import in_order
 from copier.sqlite.header import RawFile
 from copier.sqlite.salvage import salvage
+from copier.sqlite.salvage_result import read_listing
 
 
 @pytest.fixture
@@ -192,6 +196,64 @@ async def test_progress_ends_with_all_pages(notes: Case) -> None:
     await salvage(notes.path, notes.to, lambda done, pages: steps.append((done, pages)))
     assert steps
     assert steps[-1][0] <= steps[-1][1] == notes.path.stat().st_size // 1024
+
+
+FAILING_DISK = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+static int fails(int fd, size_t size, off_t at) {
+    char link[64], name[512];
+    off_t bad = atol(getenv("BAD_OFFSET"));
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t length = readlink(link, name, sizeof name - 1);
+    if (length < 0 || at + (off_t)size <= bad || at >= bad + 1024) return 0;
+    name[length] = 0;
+    return !strcmp(name, getenv("BAD_FILE")) && (errno = EIO);
+}
+#define READ(name) ssize_t name(int fd, void *to, size_t size, off_t at) { \\
+    ssize_t (*real)(int, void *, size_t, off_t) = dlsym(RTLD_NEXT, #name); \\
+    return fails(fd, size, at) ? -1 : real(fd, to, size, at); }
+READ(pread)
+READ(pread64)
+"""
+
+
+@pytest.mark.skipif(not shutil.which("cc") or sys.platform != "linux", reason="needs a C compiler, and /proc")
+@pytest.mark.parametrize("kind", ["leaf", "interior", "overflow"])
+def test_a_disk_that_does_not_give_a_page(notes: Case, kind: str) -> None:
+    """Neither to SQLite nor to us; what is on all others is carried."""
+    with closing(sqlite3.connect(notes.path)) as db:
+        db.execute("UPDATE note SET extra = zeroblob(5000) WHERE id = 150")
+        db.commit()
+    rows = read_rows(notes.path)
+    page = {"leaf": leaves, "interior": interior, "overflow": overflow}[kind](notes.path, "note")[0]
+    shim = notes.path.with_name("disk.so")
+    subprocess.run(["cc", "-shared", "-fPIC", "-xc", "-", "-o", shim, "-ldl"], input=FAILING_DISK.encode(), check=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "copier", "salvage", "--sqlite", notes.path, "--to", notes.to, "--progress", "none"],
+        env=os.environ | {"LD_PRELOAD": str(shim), "BAD_FILE": str(notes.path), "BAD_OFFSET": str((page - 1) * 1024)},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 3, done.stderr.decode()
+    result, found = read_listing(notes.to), read_rows(notes.to)
+    assert {loss.reason for loss in result.losses} == {"disk I/O error"}
+    lost = rows["note"] - found["note"]
+    match kind:
+        case "leaf":
+            assert {row[0] for row in lost} == {
+                row[0] for row in rows["note"] if row[0] <= (result.losses[0].last or 0)
+            }
+        case "interior":
+            assert (lost, result.losses[0].found_rows) == (set(), len(rows["note"]))
+        case _:
+            assert {row[0] for row in lost} == {150}
+    assert {name: found[name] for name in ("plain", "pair")} == {name: rows[name] for name in ("plain", "pair")}
 
 
 class TestPages:

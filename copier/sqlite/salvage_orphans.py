@@ -29,8 +29,8 @@ NO_TABLE = "(no table)"
 _NOBODYS = "no table refers to them, and they fit none, or several"
 _WHERE = "leaves of a tree that is not known"
 _NOT_SEARCHED = (
-    "the list of free pages is damaged too: which pages are free and which were lost cannot be told, so that no rows "
-    "were searched for on pages nothing refers to"
+    "the list of free pages is damaged: which pages are free and which were lost cannot be told, so no rows were "
+    "searched for on pages that nothing refers to"
 )
 
 _LOOK_EVERY = 4096
