@@ -50,10 +50,7 @@ async def salvage_first(settings: Settings, progress: Progress) -> tuple[Setting
             if to.exists():
                 raise _other_state(source, to)
             progress.say(f"{source} is damaged: {problems[0]}. What can be read goes into {to}.")
-            told = progress.pages
-            result = await salvage(
-                source, to, lambda done, all_: told(done, all_), immutable=settings.immutable, problems=problems
-            )
+            result = await salvage(source, to, progress.pages, immutable=settings.immutable, problems=problems)
     _tell(result, progress)
     if openers := other_openers(source):
         progress.warn(
