@@ -31,8 +31,8 @@ from copier.run.session import existing_tables, make_plan, open_source, open_tar
 from copier.run.status import RunStatus, status
 from copier.sqlite.backup import BackupResult
 from copier.sqlite.chatdb import make_chat_database
-from copier.sqlite.salvage import salvage as salvage_file
-from copier.sqlite.salvage_result import SalvageResult
+from copier.sqlite.salvage.result import SalvageResult
+from copier.sqlite.salvage.run import salvage as salvage_file
 
 __all__ = [
     "BackupResult",

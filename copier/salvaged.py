@@ -14,7 +14,7 @@ KINDS = {
     "suspect": "carried, but doubtful",
     "object": "not made",
 }
-"""Kind of loss -> what it means; see `copier.sqlite.salvage_result.Loss`."""
+"""Kind of loss -> what it means; see `copier.sqlite.salvage.result.Loss`."""
 
 
 def amount(loss: Mapping[str, Any]) -> str:

@@ -23,8 +23,8 @@ from copier.sqlite.btree import Damaged, PageFile, TreePage, read_varint
 from copier.sqlite.btree_record import StoredText, read_record
 from copier.sqlite.btree_walk import in_order
 from copier.sqlite.header import RawFile
-from copier.sqlite.salvage import salvage
-from copier.sqlite.salvage_result import read_listing
+from copier.sqlite.salvage.result import read_listing
+from copier.sqlite.salvage.run import salvage
 
 
 @pytest.fixture

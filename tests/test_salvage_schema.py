@@ -11,8 +11,8 @@ from data.damage import leaves, overwrite, read_page, read_rows, write_page
 from data.salvage_case import Case, case, make, schema_of
 from fix_migrate import sha256
 
-from copier.sqlite.salvage import salvage
-from copier.sqlite.salvage_result import LISTED_PER_TABLE, Loss, Losses
+from copier.sqlite.salvage.result import LISTED_PER_TABLE, Loss, Losses
+from copier.sqlite.salvage.run import salvage
 
 
 def write(path: Path, *statements: str) -> None:

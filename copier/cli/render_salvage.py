@@ -12,7 +12,7 @@ from copier.cli.log import scrub
 from copier.cli.render import cell, grid, say
 from copier.cli.session import Session
 from copier.salvaged import KINDS, amount, summary
-from copier.sqlite.salvage_result import SalvageResult
+from copier.sqlite.salvage.result import SalvageResult
 from copier.units import count, plural
 
 _LINES_SHOWN = 20

@@ -44,7 +44,7 @@ from copier.run.session import (
 from copier.run.structure import column_notes, create_tables, finish, make_room, put_all_back, set_aside
 from copier.sqlite.backup import BackupResult
 from copier.sqlite.backup import backup as backup_file
-from copier.sqlite.salvage_result import SalvageResult
+from copier.sqlite.salvage.result import SalvageResult
 
 
 class Migration:

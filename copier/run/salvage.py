@@ -13,9 +13,9 @@ from copier.run.session import require_sqlite
 from copier.sqlite.backup_sums import is_backup_of
 from copier.sqlite.explain import DAMAGED_HINT
 from copier.sqlite.health import other_openers
-from copier.sqlite.salvage import salvage
-from copier.sqlite.salvage_result import SalvageResult, listing_path, read_listing
-from copier.sqlite.salvage_source import SalvageSource
+from copier.sqlite.salvage.result import SalvageResult, listing_path, read_listing
+from copier.sqlite.salvage.run import salvage
+from copier.sqlite.salvage.source import SalvageSource
 from copier.units import plural
 
 PHASE = "salvage"

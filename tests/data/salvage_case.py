@@ -10,8 +10,8 @@ from typing import Any
 
 from fix_migrate import sha256
 
-from copier.sqlite.salvage import salvage
-from copier.sqlite.salvage_result import Loss, SalvageResult, read_listing
+from copier.sqlite.salvage.result import Loss, SalvageResult, read_listing
+from copier.sqlite.salvage.run import salvage
 from data.damage import Rows, read_rows
 
 MALFORMED = "database disk image is malformed"

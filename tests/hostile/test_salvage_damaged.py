@@ -24,8 +24,8 @@ from fix_tally import TALLY
 from test_corrupt import MAKERS, damaged
 
 from copier.errors import SourceUnreadable
-from copier.sqlite.salvage import salvage
-from copier.sqlite.salvage_result import Loss, SalvageResult
+from copier.sqlite.salvage.result import Loss, SalvageResult
+from copier.sqlite.salvage.run import salvage
 
 PLACES = 200 if WHOLE else 10
 HANG_S = 60.0

@@ -1,6 +1,6 @@
 """A new, sound SQLite file with every row of a damaged one that can be read, and a list of what cannot.
 
-`salvage_job` does it; docs/salvage.md says what it means for the owner.
+`job` does it; docs/salvage.md says what it means for the owner.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from copier.errors import CopyFailed
 from copier.sqlite.backup_sums import partial_path, remove_abandoned, remove_partial, sha256_of
 from copier.sqlite.explain import error_name, explain
 from copier.sqlite.health import free_bytes
-from copier.sqlite.salvage_files import create_empty, prepare, put_in_place, size_bytes
-from copier.sqlite.salvage_job import SalvageJob
-from copier.sqlite.salvage_result import SalvageResult
-from copier.sqlite.salvage_source import SalvageSource
+from copier.sqlite.salvage.files import create_empty, prepare, put_in_place, size_bytes
+from copier.sqlite.salvage.job import SalvageJob
+from copier.sqlite.salvage.result import SalvageResult
+from copier.sqlite.salvage.source import SalvageSource
 
 Progress = Callable[[int, int], None]
 """Called in the event loop with pages written so far, and pages of the source."""

@@ -10,10 +10,10 @@ from copier.plan.names import quote
 from copier.sqlite.btree import MALFORMED, Damaged
 from copier.sqlite.btree_record import read_row
 from copier.sqlite.btree_walk import Hole, Leaf, TableWalk, edge_leaves
-from copier.sqlite.salvage_form import TableForm
-from copier.sqlite.salvage_index import IndexCarrier
-from copier.sqlite.salvage_result import Loss, Losses
-from copier.sqlite.salvage_rows import RowWriter
+from copier.sqlite.salvage.form import TableForm
+from copier.sqlite.salvage.index import IndexCarrier
+from copier.sqlite.salvage.result import Loss, Losses
+from copier.sqlite.salvage.rows import RowWriter
 
 LEAVES_PER_RUN = 256
 """Neighbouring leaves that one statement carries, about a megabyte; where it fails, halves of them, down to one."""

@@ -85,7 +85,7 @@ class SalvageResult:
     size_bytes: int
     sha256: str
     state: str
-    """Which state of the source it was made of; see `salvage_source`."""
+    """Which state of the source it was made of; see `source`."""
     tables: tuple[TableSalvage, ...]
     losses: tuple[Loss, ...] = ()
     problems: tuple[str, ...] = ()

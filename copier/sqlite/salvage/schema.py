@@ -16,7 +16,7 @@ from copier.sqlite.btree import MALFORMED, Damaged, PageFile
 from copier.sqlite.btree_record import Encoding, Row, StoredText, read_row
 from copier.sqlite.btree_walk import Hole, Leaf, TableWalk
 from copier.sqlite.connection import readable_errors
-from copier.sqlite.salvage_result import Loss, Losses
+from copier.sqlite.salvage.result import Loss, Losses
 
 SCHEMA_TABLE = "sqlite_schema"
 _ENTRY_COLUMNS = 5

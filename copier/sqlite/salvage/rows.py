@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 from copier.sqlite.btree import MALFORMED, Damaged, PageFile, TreePage
 from copier.sqlite.btree_record import Encoding, Row, Stored, StoredText, read_row
-from copier.sqlite.salvage_form import TableForm
-from copier.sqlite.salvage_result import Loss
-from copier.sqlite.salvage_schema import raise_unless_content
+from copier.sqlite.salvage.form import TableForm
+from copier.sqlite.salvage.result import Loss
+from copier.sqlite.salvage.schema import raise_unless_content
 from copier.wire.cast import BrokenText
 from copier.wire.keys import show_key
 

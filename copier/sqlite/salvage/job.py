@@ -25,13 +25,13 @@ from copier.plan.names import quote
 from copier.sqlite.btree_walk import tree_pages
 from copier.sqlite.connection import connect, finish, query, run
 from copier.sqlite.health import quick_check
-from copier.sqlite.salvage_form import SEQUENCE, SOURCE, TableForm, read_forms
-from copier.sqlite.salvage_orphans import SecondLook
-from copier.sqlite.salvage_result import Loss, Losses, SalvageResult, TableSalvage
-from copier.sqlite.salvage_rows import RowWriter
-from copier.sqlite.salvage_schema import SchemaEntry, SchemaWriter, compare_binary, read_entries, stored_encoding
-from copier.sqlite.salvage_source import MOST_PROBLEMS, SalvageSource
-from copier.sqlite.salvage_table import TableCarrier
+from copier.sqlite.salvage.form import SEQUENCE, SOURCE, TableForm, read_forms
+from copier.sqlite.salvage.orphans import SecondLook
+from copier.sqlite.salvage.result import Loss, Losses, SalvageResult, TableSalvage
+from copier.sqlite.salvage.rows import RowWriter
+from copier.sqlite.salvage.schema import SchemaEntry, SchemaWriter, compare_binary, read_entries, stored_encoding
+from copier.sqlite.salvage.source import MOST_PROBLEMS, SalvageSource
+from copier.sqlite.salvage.table import TableCarrier
 
 T = TypeVar("T")
 

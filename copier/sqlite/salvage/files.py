@@ -13,7 +13,7 @@ from pathlib import Path
 from copier.errors import CopyFailed, PreflightError, UsageError
 from copier.files import write_whole
 from copier.sqlite.backup_sums import link_new, sums_path, write_sums
-from copier.sqlite.salvage_result import KIND, SalvageResult, listing_path
+from copier.sqlite.salvage.result import KIND, SalvageResult, listing_path
 
 _PRIVATE = 0o600
 _SUM = re.compile(r"(# [^\n]*\n)?\\?[0-9a-f]{64}  [^\n]*\n")

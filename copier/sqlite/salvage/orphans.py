@@ -17,11 +17,11 @@ from itertools import pairwise
 from copier.sqlite.btree import INDEX_LEAF, TABLE_LEAF, Damaged, PageFile, TreePage, read_page
 from copier.sqlite.btree_record import Row, read_row
 from copier.sqlite.btree_walk import Hole, Leaf, TableWalk, tree_pages
-from copier.sqlite.salvage_form import TableForm
-from copier.sqlite.salvage_result import Loss, Losses
-from copier.sqlite.salvage_rows import Stopped
-from copier.sqlite.salvage_schema import SCHEMA_TABLE, SchemaEntry
-from copier.sqlite.salvage_table import TableCarrier, loss_of
+from copier.sqlite.salvage.form import TableForm
+from copier.sqlite.salvage.result import Loss, Losses
+from copier.sqlite.salvage.rows import Stopped
+from copier.sqlite.salvage.schema import SCHEMA_TABLE, SchemaEntry
+from copier.sqlite.salvage.table import TableCarrier, loss_of
 
 NO_TABLE = "(no table)"
 """In the place of a table's name."""

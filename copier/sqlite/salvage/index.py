@@ -9,9 +9,9 @@ from dataclasses import replace
 from copier.sqlite.btree import MALFORMED, Damaged, TreePage
 from copier.sqlite.btree_record import read_row
 from copier.sqlite.btree_walk import Hole, walk_index
-from copier.sqlite.salvage_form import TableForm
-from copier.sqlite.salvage_result import Loss, Losses
-from copier.sqlite.salvage_rows import RowWriter
+from copier.sqlite.salvage.form import TableForm
+from copier.sqlite.salvage.result import Loss, Losses
+from copier.sqlite.salvage.rows import RowWriter
 
 CELLS_PER_COMMIT = 2000
 

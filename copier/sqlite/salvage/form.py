@@ -15,7 +15,7 @@ from copier.plan.source import SourceTable
 from copier.sqlite.btree_record import Stored
 from copier.sqlite.catalog import TABLE_LIST_SINCE, classify, list_entries
 from copier.sqlite.catalog_table import TableFacts, read_source_table
-from copier.sqlite.salvage_schema import SchemaEntry
+from copier.sqlite.salvage.schema import SchemaEntry
 
 SOURCE = "src"
 """The name the damaged file is attached by."""
