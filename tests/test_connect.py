@@ -189,15 +189,15 @@ async def test_pool_replaces_a_lost_connection(pg_dsn: str, pg: asyncpg.Connecti
 
 
 async def test_pool_is_cut_on_cancellation(pg_dsn: str, pg: asyncpg.Connection) -> None:
-    inside = asyncio.Event()
-
     async def work() -> None:
         async with open_pool(pg_dsn, 1, application_name="cut me") as pool, pool.acquire() as conn:
-            inside.set()
             await conn.execute("SELECT pg_sleep(60)")
 
+    # Before the server is in it, a request to cancel it would come too early.
+    asleep = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'cut me' AND wait_event = 'PgSleep'"
     task = asyncio.create_task(work())
-    await inside.wait()
+    while not await pg.fetchval(asleep):
+        await pg.execute("SELECT pg_stat_clear_snapshot()")
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

@@ -26,6 +26,9 @@ LOAD_SETTINGS = {
 }
 """Good for a load on a small machine; a person's own go to postgresql.auto.conf (ALTER SYSTEM), which wins."""
 
+SHORT_PLACE = "/tmp"
+"""Where a socket goes whose data directory has too long a name."""
+
 _MAX_SOCKET_BYTES = 103
 """sun_path of macOS without its NUL; Linux allows 107."""
 _HEADER = "# Rewritten by sqlite2pg whenever it starts this server; ALTER SYSTEM settings win over these.\n"
@@ -84,8 +87,7 @@ def initialise(data_dir: Path, chosen: Installation, account: Account | None, se
         )
     fresh = Path(tempfile.mkdtemp(prefix=f"{data_dir.name}.new-", dir=data_dir.parent))
     try:
-        if account is not None:
-            os.chown(fresh, account.uid, account.gid)
+        _give(fresh, account)
         run(_initdb(chosen, fresh, sync=settings.get("fsync") != "off"), account)
         with (fresh / "postgresql.conf").open("a") as conf:
             conf.write(f"\ninclude_if_exists = '{SETTINGS_FILE}'\n")
@@ -107,7 +109,7 @@ def _initdb(chosen: Installation, directory: Path, *, sync: bool) -> list[str]:
 
 def write_settings(data_dir: Path, account: Account | None, tcp: bool, settings: Mapping[str, str]) -> Path:
     """Write the settings the next start reads; return the socket directory, which exists then."""
-    socket_dir = _socket_dir(data_dir, account)
+    socket_dir = _socket_dir(data_dir)
     values = {
         **LOAD_SETTINGS,
         "listen_addresses": "127.0.0.1" if tcp else "",
@@ -118,25 +120,32 @@ def write_settings(data_dir: Path, account: Account | None, tcp: bool, settings:
     }
     lines = [f"{name} = '{_escape(value)}'\n" for name, value in values.items()]
     path = data_dir / SETTINGS_FILE
-    path.write_text(_HEADER + "".join(lines))
+    try:
+        path.write_text(_HEADER + "".join(lines))
+        for ours in {path, socket_dir} - {data_dir}:
+            _give(ours, account)
+    except BaseException:
+        if socket_dir != data_dir:
+            socket_dir.rmdir()
+        raise
+    return socket_dir
+
+
+def _give(path: Path, account: Account | None) -> None:
     if account is not None:
         os.chown(path, account.uid, account.gid)
-    return socket_dir
 
 
 def _escape(value: str) -> str:
     return value.replace("\\", "\\\\").replace("'", "''")
 
 
-def _socket_dir(data_dir: Path, account: Account | None) -> Path:
+def _socket_dir(data_dir: Path) -> Path:
     """The data directory, which is private, unless the socket's path would be too long or need quoting."""
     path = str(data_dir)
     if len(os.fsencode(f"{path}/.s.PGSQL.65535")) <= _MAX_SOCKET_BYTES and re.fullmatch(r"[\w./+=@-]+", path, re.A):
         return data_dir
-    short = Path(tempfile.mkdtemp(prefix="sqlite2pg-", dir="/tmp"))
-    if account is not None:
-        os.chown(short, account.uid, account.gid)
-    return short
+    return Path(tempfile.mkdtemp(prefix="sqlite2pg-", dir=SHORT_PLACE))
 
 
 def free_port() -> int:

@@ -105,6 +105,7 @@ class Stage:
             place = Place(directory, lambda: self._new_database(stack), stack)
             patch.setenv("PGPASSFILE", place.path("pgpass"))
             patch.setattr(tempfile, "tempdir", str(base))
+            patch.setattr("copier.postgres.datadir.SHORT_PLACE", str(base))
             try:
                 make_source(Path(place.source))
                 command.prepare(place)

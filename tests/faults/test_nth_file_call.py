@@ -121,6 +121,9 @@ COMMANDS = {
         lambda place: ["check", "--sqlite", place.source, "--progress", "none"], at.in_embedded, at.moved_in_private
     ),
     "embedded, damaged": Command(at.embedded, at.nothing_more, at.damaged_server, code=5, most=2),
+    "embedded, no settings": Command(
+        at.embedded, at.nothing_more, at.damaged_server, broken="write_settings write", code=1, most=2
+    ),
     "embedded, occupied": Command(at.embedded, at.nothing_more, at.occupied, code=5, most=100),
 }
 
