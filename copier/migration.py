@@ -198,6 +198,5 @@ def _only_present(plan: Plan, progress: Progress, names: set[str]) -> Plan:
     for table in missing:
         progress.report.tables.append(TableReport(table.source, table.target))
         detail = f"{table.target} is not in the target"
-        said = {"name": f"table {table.source}", "ok": False, "detail": detail, "hint": "", "fatal": True}
-        progress.report.checks.append(said)
+        progress.report.add_check(f"table {table.source}", False, detail)
     return replace(plan, tables=tuple(t for t in plan.tables if t.target in names))

@@ -113,6 +113,10 @@ class Report:
         """What the command ends with."""
         return EXIT_CODES[self.outcome]
 
+    def add_check(self, name: str, ok: bool, detail: str, hint: str = "", *, fatal: bool = True) -> None:
+        """Record a check; see `checks`."""
+        self.checks.append({"name": name, "ok": ok, "detail": detail, "hint": hint, "fatal": fatal})
+
     def to_json(self) -> bytes:
         """Return the document as indented JSON."""
         return orjson.dumps(asdict(self), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)

@@ -115,8 +115,7 @@ def _extensions(settings: Settings) -> tuple[str, ...]:
 def _record(progress: Progress, checks: Sequence[Check]) -> None:
     for check in checks:
         hint = "" if check.ok else check.hint
-        said = {"name": check.name, "ok": check.ok, "detail": check.detail, "hint": hint, "fatal": check.fatal}
-        progress.report.checks.append(said)
+        progress.report.add_check(check.name, check.ok, check.detail, hint, fatal=check.fatal)
 
 
 def _refuse(checks: Sequence[Check], kind: type[SourceUnreadable] | type[TargetUnusable]) -> None:

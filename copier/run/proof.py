@@ -168,8 +168,7 @@ class Proof:
         self._add_check("portable sample", not differing, detail)
 
     def _add_check(self, name: str, ok: bool, detail: str, hint: str = "") -> None:
-        said = {"name": name, "ok": ok, "detail": detail, "hint": hint, "fatal": True}
-        self._progress.report.checks.append(said)
+        self._progress.report.add_check(name, ok, detail, hint)
 
     async def _check_sequences(self) -> None:
         """Hold each sequence against the largest id: two questions for a hundred tables, not three for each."""
